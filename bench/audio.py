@@ -1,0 +1,145 @@
+"""Clips of audio: the one type that corpora, codecs and metrics share; reading, writing, resampling.
+
+A clip holds float32 samples in [-1, 1], shape [channels, n], at an integer sample rate in Hz.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+class AudioError(Exception):
+    """A file that cannot be read as audio; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Audio in memory.
+
+    Attributes
+    ----------
+    samples : float32 [channels, n], nominally in [-1, 1].
+    rate : samples a second, Hz.
+    """
+
+    samples: Samples
+    rate: int
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 2 or self.samples.dtype != np.float32:
+            raise ValueError(f"a clip is float32 [channels, n], not {self.samples.dtype} {self.samples.shape}")
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def length(self) -> int:
+        """Samples a channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def seconds(self) -> float:
+        return self.length / self.rate
+
+
+def resample(clip: Clip, rate: int) -> Clip:
+    """The clip at another rate by soxr HQ (linear phase, no delay); the same object if the rate is equal."""
+    if rate == clip.rate:
+        return clip
+    out = soxr.resample(np.ascontiguousarray(clip.samples.T), clip.rate, rate, quality="HQ")
+    return Clip(np.ascontiguousarray(out.T, dtype=np.float32), rate)
+
+
+def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
+    """Read any file that libsndfile or FFmpeg reads.
+
+    Parameters
+    ----------
+    start, seconds : the part wanted, in seconds; None reads to the end.
+
+    Raises
+    ------
+    AudioError : unreadable, empty, truncated, or with samples that are not finite.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise AudioError(f"{path}: {error.strerror or error}") from error
+    if size == 0:
+        raise AudioError(f"{path}: the file is empty")
+    try:
+        samples, rate = _read_soundfile(path, start, seconds)
+    except sf.LibsndfileError as first:
+        try:
+            samples, rate = _read_av(path, start, seconds)
+        except Exception as second:
+            raise AudioError(f"{path}: not readable as audio ({first.error_string}; {second})") from second
+    if samples.shape[1] == 0:
+        raise AudioError(f"{path}: no samples between {start:g} s and the end")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: has samples that are NaN or infinite")
+    return Clip(samples, rate)
+
+
+def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
+    with sf.SoundFile(path) as file:
+        rate = int(file.samplerate)
+        first = round(start * rate)
+        wanted = max(0, file.frames - first) if seconds is None else round(seconds * rate)
+        wanted = min(wanted, max(0, file.frames - first))
+        if wanted == 0:
+            return np.zeros((file.channels, 0), np.float32), rate
+        file.seek(first)
+        data = file.read(wanted, dtype="float32", always_2d=True)
+        # MP3 and Ogg lengths are estimates in libsndfile; a lossless file that ends early is damaged.
+        if len(data) < wanted and file.format in {"WAV", "FLAC", "AIFF", "W64", "RF64", "CAF"}:
+            raise AudioError(f"{path}: truncated, {len(data)} samples of {wanted} could be read; get the file again")
+    return np.ascontiguousarray(data.T, dtype=np.float32), rate
+
+
+def _read_av(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
+    import av
+
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise AudioError("it has no audio stream")
+        stream = container.streams.audio[0]
+        rate = stream.codec_context.sample_rate
+        resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+        parts = [out.to_ndarray() for frame in container.decode(stream) for out in resampler.resample(frame)]
+    if not parts:
+        raise AudioError("no audio frame could be decoded")
+    samples = np.concatenate(parts, axis=1).astype(np.float32)
+    first = round(start * rate)
+    last = samples.shape[1] if seconds is None else first + round(seconds * rate)
+    return np.ascontiguousarray(samples[:, first:last]), rate
+
+
+def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Round to 16-bit PCM, clipped to its range; float full scale 1.0 is 32768."""
+    return np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
+
+
+def from_pcm16(pcm: NDArray[np.int16]) -> Samples:
+    """16-bit PCM as float32 in [-1, 1)."""
+    samples: Samples = pcm.astype(np.float32) / np.float32(32768)
+    return samples
+
+
+def write_flac(path: Path, clip: Clip) -> None:
+    """Write a clip as 16-bit FLAC, atomically."""
+    part = path.with_name(f"{path.name}.{hashlib.sha1(str(id(clip)).encode()).hexdigest()[:8]}.part")
+    sf.write(part, to_pcm16(clip.samples).T, clip.rate, format="FLAC", subtype="PCM_16")
+    part.replace(path)

@@ -1,0 +1,221 @@
+"""The contract between the harness and a metric, and the one validation before any of them.
+
+A metric is one file: a pure function of (reference, degraded, rate) on mono float64 arrays that are finite, of equal
+length, at the metric's rate, long enough and not silent, because `evaluate` has seen to that; and a declaration.
+A score that cannot be had is NaN with a `Reason`, never 0 or 1.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import Clip, resample
+
+Signal = NDArray[np.float64]
+
+
+class Reason(str, enum.Enum):
+    """Why a score is missing."""
+
+    NOT_FINITE = "not_finite"  # NaN or infinity in a signal, or as the result
+    RATE_MISMATCH = "rate_mismatch"  # the two clips have different sample rates
+    LENGTH_MISMATCH = "length_mismatch"  # different lengths
+    CHANNEL_MISMATCH = "channel_mismatch"
+    TOO_SHORT = "too_short"  # shorter than the metric is defined for
+    SILENT_REFERENCE = "silent_reference"
+    SILENT_DEGRADED = "silent_degraded"
+    BANDWIDTH = "bandwidth"  # the reference's rate is too low for what the metric judges
+    NO_SPEECH = "no_speech"  # the metric found no active speech
+    NOT_INSTALLED = "not_installed"  # a library or model that it needs is missing
+    FAILED = "failed"  # the metric raised; the detail says what
+    CODEC_FAILED = "codec_failed"  # there is no decoded clip to score
+    CRASHED = "crashed"  # the worker process died
+    TIMEOUT = "timeout"
+
+
+class MetricError(Exception):
+    """A score that cannot be had, with its reason."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(detail or reason.value)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value, or NaN with the reason."""
+
+    value: float
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A declared metric.
+
+    Attributes
+    ----------
+    function : (reference, degraded, rate) -> score on validated mono signals. Raises MetricError.
+    low, high : the range of scores; `ceiling` is what identical signals score (inf allowed).
+    rates : the rates it is defined at, Hz; the harness resamples both sides to the largest not above the reference's,
+        or up to the smallest where the reference is at least `min_rate`. Empty: at the reference's own rate.
+    min_rate : a reference below this rate is not scored (Reason.BANDWIDTH).
+    min_seconds : shorter clips are not scored.
+    piece_seconds : longer clips are scored in equal pieces no longer than this and averaged; None: whole.
+    content : what it is made for.
+    domain, reference, package : validity domain in a sentence, the paper or recommendation, the PyPI package beneath.
+    variant : which of the published variants this is, if there are several; part of the cache key with the version.
+    prepare : (reference, rate) -> anything that can be computed once a reference and is handed to `function` as a
+        fourth argument.
+    """
+
+    name: str
+    title: str
+    function: Callable[..., float]
+    low: float
+    high: float
+    ceiling: float
+    higher_is_better: bool
+    domain: str
+    reference: str
+    package: str
+    content: tuple[str, ...] = ("speech", "music")
+    unit: str = ""
+    rates: tuple[int, ...] = ()
+    min_rate: int = 0
+    min_seconds: float = 0.0
+    piece_seconds: float | None = None
+    variant: str = ""
+    digits: int = 2
+    available: Callable[[], str | None] = lambda: None
+    prepare: Callable[[Signal, int], Any] | None = None
+
+
+#: RMS below which a clip counts as silent: -80 dBFS
+SILENCE_RMS = 1e-4
+
+
+@dataclass
+class ReferenceCache:
+    """What was computed once for a reference and serves every codec: resampled clips and prepared pieces."""
+
+    clip: Clip
+
+    def __post_init__(self) -> None:
+        self._clips: dict[int, Clip] = {self.clip.rate: self.clip}
+        self._prepared: dict[tuple[Any, ...], Any] = {}
+
+    def at(self, rate: int) -> Clip:
+        if rate not in self._clips:
+            self._clips[rate] = resample(self.clip, rate)
+        return self._clips[rate]
+
+    def prepared(self, metric: Metric, rate: int, channel: int, piece: int, signal: Signal) -> Any:
+        key = (metric.name, rate, channel, piece)
+        if key not in self._prepared:
+            assert metric.prepare is not None
+            self._prepared[key] = metric.prepare(signal, rate)
+        return self._prepared[key]
+
+
+def scoring_rate(metric: Metric, rate: int) -> int:
+    """The rate at which a reference of `rate` Hz is scored. Raises MetricError(BANDWIDTH)."""
+    if rate < metric.min_rate:
+        raise MetricError(Reason.BANDWIDTH, f"the reference has {rate} Hz, {metric.title} needs {metric.min_rate} Hz")
+    if not metric.rates:
+        return rate
+    below = [r for r in metric.rates if r <= rate]
+    return max(below) if below else min(metric.rates)
+
+
+def evaluate(metric: Metric, reference: Clip | ReferenceCache, degraded: Clip) -> Score:
+    """Score a degraded clip against its reference: validated, resampled, each channel apart, mean over channels.
+
+    A channel that is silent in both clips says nothing and is left out; a score needs at least one channel.
+    Never raises for the clips' sake: what cannot be scored is NaN with the reason.
+    """
+    cache = reference if isinstance(reference, ReferenceCache) else ReferenceCache(reference)
+    try:
+        return Score(_evaluate(metric, cache, degraded))
+    except MetricError as error:
+        return Score(math.nan, error.reason, error.detail)
+    except Exception as error:
+        return Score(math.nan, Reason.FAILED, f"{type(error).__name__}: {error}")
+
+
+def _evaluate(metric: Metric, cache: ReferenceCache, degraded: Clip) -> float:
+    ref = cache.clip
+    if ref.rate != degraded.rate:
+        raise MetricError(Reason.RATE_MISMATCH, f"{ref.rate} Hz against {degraded.rate} Hz")
+    if ref.channels != degraded.channels:
+        raise MetricError(Reason.CHANNEL_MISMATCH, f"{ref.channels} against {degraded.channels}")
+    if ref.length != degraded.length:
+        raise MetricError(Reason.LENGTH_MISMATCH, f"{ref.length} samples against {degraded.length}")
+    for clip, what in ((ref, "reference"), (degraded, "degraded clip")):
+        if not np.isfinite(clip.samples).all():
+            raise MetricError(Reason.NOT_FINITE, f"the {what} has NaN or infinite samples")
+    if ref.seconds < metric.min_seconds:
+        raise MetricError(Reason.TOO_SHORT, f"{ref.seconds:.3f} s, {metric.title} needs {metric.min_seconds} s")
+    missing = metric.available()
+    if missing:
+        raise MetricError(Reason.NOT_INSTALLED, missing)
+    rate = scoring_rate(metric, ref.rate)
+    a, b = cache.at(rate), resample(degraded, rate)
+    scores = []
+    last: MetricError | None = None
+    for channel in range(a.channels):
+        x = a.samples[channel].astype(np.float64)
+        y = b.samples[channel].astype(np.float64)
+        try:
+            scores.append(_channel(metric, cache, channel, rate, x, y))
+        except MetricError as error:
+            if error.reason is not Reason.SILENT_REFERENCE or _rms(y) >= SILENCE_RMS:
+                raise
+            last = error
+    if not scores:
+        raise last or MetricError(Reason.FAILED, "no channel")
+    return float(np.mean(scores))
+
+
+def _channel(metric: Metric, cache: ReferenceCache, channel: int, rate: int, x: Signal, y: Signal) -> float:
+    """One channel, in equal pieces; pieces whose reference is silent are left out."""
+    if _rms(x) < SILENCE_RMS:
+        raise MetricError(Reason.SILENT_REFERENCE)
+    if _rms(y) < SILENCE_RMS:
+        raise MetricError(Reason.SILENT_DEGRADED)
+    n = 1 if metric.piece_seconds is None else math.ceil(len(x) / rate / metric.piece_seconds)
+    edges = np.linspace(0, len(x), n + 1).round().astype(int)
+    values = []
+    skipped: MetricError | None = None
+    for i in range(n):
+        p, q = x[edges[i] : edges[i + 1]], y[edges[i] : edges[i + 1]]
+        if n > 1 and _rms(p) < SILENCE_RMS:
+            continue
+        extra = [] if metric.prepare is None else [cache.prepared(metric, rate, channel, i, p)]
+        try:
+            value = float(metric.function(p, q, rate, *extra))
+        except MetricError as error:
+            # Speech metrics find no speech in a pause; that piece says nothing about the codec.
+            if n == 1 or error.reason is not Reason.NO_SPEECH:
+                raise
+            skipped = error
+            continue
+        if math.isnan(value):
+            raise MetricError(Reason.NOT_FINITE, "the result is NaN")
+        values.append(value)
+    if not values:
+        raise skipped or MetricError(Reason.SILENT_REFERENCE)
+    return float(np.mean(values))
+
+
+def _rms(x: Signal) -> float:
+    return float(np.sqrt(np.mean(np.square(x)))) if len(x) else 0.0

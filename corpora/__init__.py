@@ -1,0 +1,11 @@
+"""Corpora, one file each; importing a file registers its corpus (see `_corpus.py` for the contract)."""
+
+from __future__ import annotations
+
+from ..bench.registry import Registry
+from ._corpus import Corpus, CorpusError, Download, Item
+
+registry: Registry[Corpus] = Registry("corpus", __name__)
+register = registry.register
+
+__all__ = ["Corpus", "CorpusError", "Download", "Item", "register", "registry"]
