@@ -1,0 +1,67 @@
+"""The command `bench`: one file a subcommand.
+
+A subcommand's file has a docstring (its first line is the help line), `EPILOG` with examples, and the functions
+`add_arguments(parser)` and `run(args) -> exit code`. Exit codes: 0 all well, 1 something failed, 2 usage,
+3 a self-check of a run failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+EPILOG = """\
+examples:
+  bench run --suite quick                  a first look, half a minute
+  bench run --suite speech                 the main job: every available codec on speech
+  bench list codecs                        what can run here, and what is missing for the rest
+  bench doctor                             how to get what is missing
+  bench check codec opus                   does an adapter keep the contract?
+"""
+
+
+def commands() -> list[str]:
+    """Names of the subcommands, from the files in this folder."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole parser."""
+    from ... import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Benchmark audio codecs: measured bitrates, PESQ, STOI, ViSQOL, timing.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"codecbench {__version__}")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in commands():
+        module = importlib.import_module(f"{__name__}.{name}")
+        doc = (module.__doc__ or "").strip()
+        one = sub.add_parser(
+            name,
+            help=doc.splitlines()[0].rstrip("."),
+            description=doc,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(one)
+        one.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `bench list codecs | head`
+        sys.stderr.close()
+        return 0
