@@ -1,0 +1,227 @@
+"""The store of a run: one SQLite file, written by the driver alone, read by reports.
+
+Tables (all times in seconds, rates in Hz, NULL where a value does not exist):
+
+run      what this run is: one row a key, value as JSON (see `bench/provenance.py`)
+clips    one row a reference clip; status "ok", or "failed" with a reason for a file that could not be read
+points   one row an operating point of the plan, with its codec's description; unavailable codecs have a reason
+results  one row a (clip, codec, point): status "ok" or "failed" with reason and detail; bits as sent
+scores   one row a (clip, codec, point, metric): value, or NULL with the reason
+timings  one row a (codec, point, content, direction), measured in a phase of its own
+checks   one row a self-check of the run
+
+A result and its scores are written in one transaction, so a killed run has whole rows or none.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+FILE = "results.sqlite"
+#: raised with every change of the tables; a store of another version is refused
+SCHEMA = 1
+
+
+class StoreError(Exception):
+    """A run folder that cannot be used; says what to do."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    corpus: str
+    clip: str
+    content: str
+    path: str
+    sha256: str
+    seconds: float | None
+    rate: int | None
+    channels: int | None
+    speaker: str
+    language: str
+    genre: str
+    licence: str
+    credit: str
+    lossy: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PointRow:
+    codec: str
+    point: str
+    content: str
+    family: str
+    kind: str
+    mode: str
+    kbps_nominal: float | None
+    licence: str
+    about: str
+    versions: str
+    fingerprint: str
+    unavailable: str
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    corpus: str
+    clip: str
+    codec: str
+    point: str
+    status: str
+    reason: str
+    detail: str
+    bits: int | None
+    setup_bits: int | None
+    coded_seconds: float | None
+    native_rate: int | None
+    delay_samples: int | None
+    frame_samples: int | None
+    wave: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    corpus: str
+    clip: str
+    codec: str
+    point: str
+    metric: str
+    value: float | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class TimingRow:
+    """direction "encode" or "decode": RTF = processing seconds / audio seconds, median over repeats and clips, and
+    half the interquartile range as spread. direction "frame": p50_ms and p99_ms of one frame through both."""
+
+    codec: str
+    point: str
+    content: str
+    direction: str
+    method: str
+    wall_rtf: float | None
+    wall_spread: float | None
+    cpu_rtf: float | None
+    cpu_spread: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    clips: int
+    repeats: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    name: str
+    passed: int
+    detail: str
+
+
+Row = ClipRow | PointRow | ResultRow | ScoreRow | TimingRow | CheckRow
+
+_TABLES: dict[type, tuple[str, str]] = {
+    ClipRow: ("clips", "corpus, clip"),
+    PointRow: ("points", "codec, point, content"),
+    ResultRow: ("results", "corpus, clip, codec, point"),
+    ScoreRow: ("scores", "corpus, clip, codec, point, metric"),
+    TimingRow: ("timings", "codec, point, content, direction"),
+    CheckRow: ("checks", "name"),
+}
+
+
+def _column(name: str, kind: str) -> str:
+    sql = {"str": "TEXT NOT NULL", "int": "INTEGER NOT NULL", "float": "REAL NOT NULL"}.get(kind)
+    if sql is None:
+        sql = "INTEGER" if kind.startswith("int") else "REAL"
+    return f"{name} {sql}"
+
+
+class Store:
+    """The store of one run folder. Only one process may write; any may read.
+
+    Parameters
+    ----------
+    folder : the run folder; created when `create` is true.
+    """
+
+    def __init__(self, folder: Path, create: bool = False) -> None:
+        self.folder = folder
+        path = folder / FILE
+        if create:
+            folder.mkdir(parents=True, exist_ok=True)
+        elif not path.exists():
+            raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self._db.row_factory = sqlite3.Row
+        try:
+            if create:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and create:
+                self._create()
+            elif version != SCHEMA:
+                raise StoreError(f"{path} has store version {version}, this codecbench reads {SCHEMA}; run it anew")
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+
+    def _create(self) -> None:
+        with self:
+            self._db.execute("CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+            for row, (table, key) in _TABLES.items():
+                columns = ", ".join(_column(f.name, str(f.type)) for f in fields(row))
+                self._db.execute(f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
+            self._db.execute(f"PRAGMA user_version={SCHEMA}")
+
+    def __enter__(self) -> Store:
+        """A transaction: committed at the end, rolled back on an exception."""
+        self._db.execute("BEGIN IMMEDIATE")
+        return self
+
+    def __exit__(self, kind: object, value: object, trace: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Insert or replace rows by their key; call it inside a transaction."""
+        for row in rows:
+            data = asdict(row)
+            table = _TABLES[type(row)][0]
+            marks = ", ".join("?" * len(data))
+            self._db.execute(
+                f"INSERT OR REPLACE INTO {table} ({', '.join(data)}) VALUES ({marks})", list(data.values())
+            )
+
+    def delete(self, table: str, where: Mapping[str, object]) -> None:
+        """Delete the rows of a table whose columns have these values."""
+        clause = " AND ".join(f"{column} = ?" for column in where)
+        self._db.execute(f"DELETE FROM {table} WHERE {clause}", list(where.values()))
+
+    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """The rows that an SQL query gives, as dictionaries."""
+        return [dict(row) for row in self._db.execute(query, values)]
+
+    def set(self, key: str, value: Any) -> None:
+        """Write a value of the table `run`, as JSON."""
+        self._db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+    def get(self, key: str) -> Any:
+        """A value of the table `run`, None if it is not there."""
+        row = self._db.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and close it."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:  # a reader holds it, or the folder is read-only
+            pass
+        self._db.close()
