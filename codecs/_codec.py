@@ -17,7 +17,8 @@ clip's rate, else the largest.
 Bits. A packet's `bits` are the exact payload: what a transport must carry for the decoder to decode it, side
 information counted, container and transport headers not. They may be fewer than `8 * len(data)` (AMR: 253 bits in
 32 bytes). What is sent once for a stream (an extradata block, Vorbis codebooks) goes to `Encoded.setup` and is
-reported apart. The bitrate is the sum of bits over the time that the packets cover: `len(packets) * frame` where the frame is constant.
+reported apart. The bitrate is the sum of bits over the time that the packets cover: `len(packets) * frame` where
+the frame is constant.
 
 Delay. `delay(rate, point)` is how many samples the raw decoder's output lags behind the encoder's input, at the
 native rate `rate`; `frame(rate, point)` is the frame length there, 0 where it varies. The algorithmic delay that
@@ -43,6 +44,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
 
 from ..bench.audio import Clip
 
@@ -216,3 +219,14 @@ class Codec(ABC):
         """The sample rate at which the codec codes a clip of `rate` Hz."""
         rates = sorted(point.rates or self.rates)
         return next((r for r in rates if r >= rate), rates[-1])
+
+    def check(self, clip: Clip, point: Point) -> None:
+        """What every `encode` begins with: CodecError unless the clip is finite, at a native rate, with channels
+        that the codec codes as one stream."""
+        rates = point.rates or self.rates
+        if clip.rate not in rates:
+            raise CodecError(f"{self.name} {point.label} codes at {', '.join(map(str, rates))} Hz, not at {clip.rate}")
+        if clip.channels not in self.channels:
+            raise CodecError(f"{self.name} codes {' or '.join(map(str, self.channels))} channels, not {clip.channels}")
+        if not np.isfinite(clip.samples).all():
+            raise CodecError(f"{self.name} was given samples that are NaN or infinite")
