@@ -63,7 +63,6 @@ class AvCodec(Codec):
     ----------
     encoder, decoder : FFmpeg's names.
     sample_format : what the encoder takes: packed 16-bit, packed float or planar float.
-    decoder_options : options of the decoder.
     sends_setup : whether the decoder needs the encoder's extradata. What FFmpeg puts there for a container's sake
         only, as with Opus, is not sent.
     libraries : what `versions` reports beside FFmpeg's: name -> (file stem in PyAV's wheel, version function).
@@ -72,12 +71,15 @@ class AvCodec(Codec):
     encoder: str
     decoder: str
     sample_format: Literal["s16", "flt", "fltp"] = "s16"
-    decoder_options: ClassVar[Mapping[str, str]] = {}
     sends_setup: bool = False
     libraries: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     def settings(self, point: Point) -> dict[str, str]:
         """The encoder's options, every one of which it must accept. `b` is the bitrate in bit/s."""
+        return {}
+
+    def decoder_settings(self, point: Point) -> dict[str, str]:
+        """The decoder's options, on the same terms."""
         return {}
 
     def payload_bits(self, data: bytes, point: Point) -> int:
@@ -98,7 +100,10 @@ class AvCodec(Codec):
         return found
 
     def config(self) -> dict[str, Any]:
-        settings = {f"{p.label}/{'+'.join(p.content)}": self.settings(p) for p in self.points}
+        settings = {
+            f"{point.label} {'+'.join(point.content)}": [self.settings(point), self.decoder_settings(point)]
+            for point in self.points
+        }
         return {"encoder": self.encoder, "decoder": self.decoder, "settings": settings}
 
     def encode(self, clip: Clip, point: Point) -> Encoded:
@@ -111,7 +116,7 @@ class AvCodec(Codec):
     def decode(self, encoded: Encoded, point: Point) -> Clip:
         import av
 
-        context = self._open_decoder(encoded.rate, encoded.channels, encoded.setup)
+        context = self._open_decoder(encoded.rate, encoded.channels, encoded.setup, point)
         parts: list[Samples] = []
         rate = encoded.rate
         for index, packet in enumerate(encoded.packets):
@@ -139,7 +144,7 @@ class AvCodec(Codec):
         import av
 
         context, blocks = self._prepare(clip, point)
-        decoder = self._open_decoder(clip.rate, clip.channels, self._setup(context))
+        decoder = self._open_decoder(clip.rate, clip.channels, self._setup(context), point)
 
         def steps() -> Iterator[list[bytes]]:
             for block in blocks:
@@ -163,15 +168,9 @@ class AvCodec(Codec):
         """An open encoder, and the clip cut to its frames, the last one filled with zeros."""
         import av
 
-        where = f"{self.name} {point.label}"
-        if clip.rate not in (point.rates or self.rates):
-            raise CodecError(f"{where}: does not code {clip.rate} Hz; its rates are {point.rates or self.rates}")
-        if clip.channels not in self.channels:
-            raise CodecError(f"{where}: does not code {clip.channels} channels; it takes {self.channels}")
+        self.check(clip, point)
         if clip.length == 0:
-            raise CodecError(f"{where}: the clip is empty")
-        if not np.isfinite(clip.samples).all():
-            raise CodecError(f"{where}: the clip has samples that are NaN or infinite")
+            raise CodecError(f"{self.name} was given an empty clip")
         context = self._open_encoder(clip.rate, clip.channels, point)
         frame = self.frame(clip.rate, point)
         step = context.frame_size or frame
@@ -202,7 +201,7 @@ class AvCodec(Codec):
         self._open(context, self.settings(point))
         return context
 
-    def _open_decoder(self, rate: int, channels: int, setup: bytes) -> AudioCodecContext:
+    def _open_decoder(self, rate: int, channels: int, setup: bytes, point: Point) -> AudioCodecContext:
         import av
 
         context = av.CodecContext.create(self.decoder, "r")
@@ -211,7 +210,7 @@ class AvCodec(Codec):
         context.layout = "mono" if channels == 1 else "stereo"
         if setup:
             context.extradata = setup
-        self._open(context, dict(self.decoder_options))
+        self._open(context, self.decoder_settings(point))
         return context
 
     def _open(self, context: AudioCodecContext, options: dict[str, str]) -> None:

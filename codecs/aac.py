@@ -1,8 +1,8 @@
 """AAC-LC (ISO/IEC 14496-3) by FFmpeg's own encoder, average bitrate, perceptual noise substitution on (its default).
 
 FFmpeg does not lower the sample rate where the bitrate is low, as other encoders do; the points' rates do it, for
-mono speech and for stereo music, so that the encoder need not drop most of the band. At 8 kHz the standard's limit
-of 6144 bits a frame is below 48 kbit/s.
+mono speech and for stereo music, so that the encoder need not drop most of the band. High bitrates
+have no low sample rates, where a frame cannot hold them (6144 bits a channel).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MUSIC = {
     32: (16000,),
     48: (16000, 22050, 24000),
     64: (16000, 22050, 24000, 32000),
-    128: _WIDE,
+    128: (32000, 44100, 48000),
 }
 
 

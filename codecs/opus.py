@@ -29,7 +29,6 @@ class Opus(AvCodec):
     licence = "BSD-3-Clause (libopus); royalty-free patent grants"
     encoder = decoder = "libopus"
     sample_format = "flt"
-    decoder_options: ClassVar = {"request_sample_fmt": "flt"}
     libraries: ClassVar = {"libopus": ("libopus", "opus_get_version_string")}
     rates = (8000, 12000, 16000, 24000, 48000)
     channels = (1, 2)
@@ -43,6 +42,9 @@ class Opus(AvCodec):
     def settings(self, point: Point) -> dict[str, str]:
         fixed = {"compression_level": "10", "frame_duration": "20", "packet_loss": "0", "fec": "0"}
         return fixed | {name: str(value) for name, value in point.params.items()}
+
+    def decoder_settings(self, point: Point) -> dict[str, str]:
+        return {"request_sample_fmt": "flt"}
 
     def delay(self, rate: int, point: Point) -> int:
         # Libopus says 312 at 48 kHz. Measured: SILK narrowband 316, wideband 310, hybrid 311, CELT 312; it stays in
