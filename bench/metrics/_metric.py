@@ -65,7 +65,8 @@ class Metric:
     Attributes
     ----------
     function : (reference, degraded, rate) -> score on validated mono signals. Raises MetricError.
-    low, high : the range of scores; `ceiling` is what identical signals score (inf allowed).
+    low, high : the range of scores; `ceiling` is what identical signals score, give or take `tolerance`.
+    higher_is_better : None where the score nearest to the ceiling is best.
     rates : the rates it is defined at, Hz; the harness resamples both sides to the largest not above the reference's,
         or up to the smallest where the reference is at least `min_rate`. Empty: at the reference's own rate.
     min_rate : a reference below this rate is not scored (Reason.BANDWIDTH).
@@ -84,7 +85,7 @@ class Metric:
     low: float
     high: float
     ceiling: float
-    higher_is_better: bool
+    higher_is_better: bool | None
     domain: str
     reference: str
     package: str
@@ -96,6 +97,7 @@ class Metric:
     piece_seconds: float | None = None
     variant: str = ""
     digits: int = 2
+    tolerance: float = 1e-3
     available: Callable[[], str | None] = lambda: None
     prepare: Callable[[Signal, int], Any] | None = None
 
@@ -198,10 +200,13 @@ def _channel(metric: Metric, cache: ReferenceCache, channel: int, rate: int, x: 
     skipped: MetricError | None = None
     for i in range(n):
         p, q = x[edges[i] : edges[i + 1]], y[edges[i] : edges[i + 1]]
-        if n > 1 and _rms(p) < SILENCE_RMS:
+        if _rms(p) < SILENCE_RMS:
             continue
-        extra = [] if metric.prepare is None else [cache.prepared(metric, rate, channel, i, p)]
+        if _rms(q) < SILENCE_RMS:
+            where = f"from {edges[i] / rate:.1f} to {edges[i + 1] / rate:.1f} s, where the reference is not"
+            raise MetricError(Reason.SILENT_DEGRADED, where)
         try:
+            extra = [] if metric.prepare is None else [cache.prepared(metric, rate, channel, i, p)]
             value = float(metric.function(p, q, rate, *extra))
         except MetricError as error:
             # Speech metrics find no speech in a pause; that piece says nothing about the codec.
