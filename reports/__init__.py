@@ -1,0 +1,9 @@
+"""Reports of a run: tables, plots, a page, a summary for the terminal. They read the store and nothing else.
+
+frame.py     the run as pandas tables: one row a result, one row an operating point
+view.py      the same as sections for people: status, tables, failures, checks
+plots.py     rate-quality curves
+page.py      index.html
+terminal.py  the summary that ends a run
+write.py     all files of the run folder
+"""

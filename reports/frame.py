@@ -1,0 +1,273 @@
+"""A run as pandas tables.
+
+`load` gives one row a (corpus, clip, codec, point), `summary` one row a (content, codec, point). Missing is NaN, and
+its reason is beside it; nothing is dropped.
+
+**Which clips a mean is over.** Codecs are compared on the same clips only: a metric's mean is taken over the clips
+that have its score for *every* codec and point of that content. One broken codec must not empty that set, so a point
+that has scores for less than half of the clips of the best point does not take part in it: its own mean is over the
+clips it has, and `<metric>_common` is False; it must not be compared with the others. See `common_clips`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..bench import statistics
+from ..bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: a point with scores for less than this share of the clips does not take part in the intersection
+TAKES_PART = 0.5
+
+_CLIP = ["content", "speaker", "language", "genre", "seconds", "rate", "channels", "lossy"]
+_POINT = ["family", "kind", "mode", "kbps_nominal"]
+_RESULT = ["bits", "setup_bits", "coded_seconds", "native_rate", "delay_samples", "frame_samples"]
+_WHOLE = ["rate", "channels", "lossy", "bits", "setup_bits", "native_rate", "delay_samples", "frame_samples"]
+_MEAN = ("mean", "lo", "hi", "n", "clusters", "scored", "common")
+_KEY = ["corpus", "clip", "codec", "point"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The store of a run in memory: the table `run` as a dictionary, every other table as a frame."""
+
+    info: dict[str, Any]
+    clips: pd.DataFrame
+    points: pd.DataFrame
+    results: pd.DataFrame
+    scores: pd.DataFrame
+    timings: pd.DataFrame
+    checks: pd.DataFrame
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Declarations of the metrics by name, in the order of the run; one that only has scores comes last."""
+        declared = {str(m["name"]): dict(m) for m in self.info.get("metrics") or []}
+        for name in sorted(set(self.scores["metric"]) - set(declared)):
+            declared[name] = {"name": name}
+        return declared
+
+
+def read(run_dir: Path) -> Run:
+    """Read a run folder. Raises StoreError where there is none."""
+    import pandas as pd
+
+    store = Store(Path(run_dir))
+    try:
+        info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run ORDER BY key")}
+        tables = {}
+        for table in ("clips", "points", "results", "scores", "timings", "checks"):
+            columns = [row["name"] for row in store.rows(f"PRAGMA table_info({table})")]
+            tables[table] = pd.DataFrame(store.rows(f"SELECT * FROM {table}"), columns=columns)
+    finally:
+        store.close()
+    return Run(info, **tables)
+
+
+def load(run_dir: Path) -> pd.DataFrame:
+    """One row a (corpus, clip, codec, point), sorted by content and these.
+
+    Columns: the clip (content, speaker, language, genre, seconds, rate, channels, lossy), the point (family, kind,
+    mode, kbps_nominal), status, reason, detail, kbps (measured, NaN for anchors), bits, setup_bits, coded_seconds,
+    native_rate, delay_samples, frame_samples, and for each metric its score and `<metric>_reason`, which is empty
+    where there is a score. Clips that could not be read have a row only where the run wrote one.
+    """
+    return frame_of(read(run_dir))
+
+
+def frame_of(run: Run) -> pd.DataFrame:
+    """`load`, of a run in memory."""
+    import numpy as np
+
+    results = run.results[[*_KEY, "status", "reason", "detail", *_RESULT]]
+    frame = results.merge(run.clips[["corpus", "clip", *_CLIP]], on=["corpus", "clip"], how="left")
+    frame = frame.merge(
+        run.points[["codec", "point", "content", *_POINT]], on=["codec", "point", "content"], how="left"
+    )
+    for column in _WHOLE:
+        frame[column] = frame[column].astype("Int64")
+    for column in ("seconds", "kbps_nominal", "coded_seconds"):
+        frame[column] = frame[column].astype("float64")
+    bits = frame["bits"].astype("float64")
+    comparable = (frame["kind"] != "anchor") & (frame["coded_seconds"] > 0)
+    frame["kbps"] = (bits / frame["coded_seconds"] / 1000).where(comparable, np.nan)
+
+    frame = frame.set_index(_KEY)
+    scores = run.scores.set_index(_KEY)
+    content = run.clips.set_index(["corpus", "clip"])["content"]
+    failed = frame["status"] != "ok"
+    for name in run.metrics():
+        mine = scores[scores["metric"] == name]
+        value = mine["value"].astype("float64").reindex(frame.index)
+        reason = mine["reason"].reindex(frame.index)
+        # A metric belongs to the contents that it has rows for; elsewhere nobody asked for it, and it needs no reason.
+        here = set(content.reindex(mine.index.droplevel(["codec", "point"])))
+        asked = frame["content"].isin(here)
+        reason = reason.where(reason.notna(), np.where(asked & failed, "codec_failed", np.where(asked, "no_row", "")))
+        frame[name] = value
+        frame[f"{name}_reason"] = reason.where(value.isna(), "").astype("object")
+    frame = frame.reset_index()
+    columns = ["corpus", "clip", *_CLIP, "codec", "point", *_POINT, "status", "reason", "detail", "kbps", *_RESULT]
+    metrics = [c for name in run.metrics() for c in (name, f"{name}_reason")]
+    return frame[columns + metrics].sort_values(["content", *_KEY], kind="stable", ignore_index=True)
+
+
+def metrics_of(frame: pd.DataFrame, metrics: list[str], content: str) -> list[str]:
+    """The metrics that were asked for on this content: they have a score or a reason there."""
+    part = frame[frame["content"] == content]
+    return [m for m in metrics if part[m].notna().any() or (part[f"{m}_reason"] != "").any()]
+
+
+def on_intersection(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a `load` frame that may be compared with each other by this metric.
+
+    Within each content: the points that take part (see the module's docstring), on the clips that have a score for
+    each of them. Every point left has the same clips.
+    """
+    scored = frame[frame[metric].notna()]
+    kept = []
+    for _, part in scored.groupby("content", sort=True):
+        points, clips = _common(part)
+        point, clip = _pairs(part, "codec", "point"), _pairs(part, "corpus", "clip")
+        kept.append(part[point.isin(points) & clip.isin(clips)])
+    return scored.iloc[:0] if not kept else _concat(kept)
+
+
+def _common(scored: pd.DataFrame) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """The points that take part and the clips that all of them have, of one content's rows with a score."""
+    sets = {
+        key: set(zip(part["corpus"], part["clip"], strict=True)) for key, part in scored.groupby(["codec", "point"])
+    }
+    most = max((len(clips) for clips in sets.values()), default=0)
+    part = {key: clips for key, clips in sets.items() if len(clips) >= TAKES_PART * most}
+    clips = set.intersection(*part.values()) if part else set()
+    return (set(part) if clips else set()), clips
+
+
+def summary(run_dir: Path) -> pd.DataFrame:
+    """One row an operating point that was available, sorted by content, kind, family and measured rate.
+
+    Columns
+    -------
+    content, kind, family, codec, point, mode
+    kbps_nominal, kbps : kbit/s; measured = sum of bits / sum of coded seconds over all coded clips; NaN for anchors.
+    setup_bytes : mean a clip, sent once a stream and not in kbps.
+    delay_ms, frame_ms : algorithmic delay (frame + codec delay) and frame; the largest of all clips, NaN for anchors
+        and where the frame varies.
+    clips, coded, failures : clips of that content, clips coded, clips that failed.
+    <metric>_mean, _lo, _hi : mean and its 95 % interval; _n: clips in the mean; _clusters: groups that the interval
+        is over; _scored: clips that have a score; _common: True if the mean is over the clips common to all.
+    time_* : real-time factors (processing seconds / audio seconds) with spread and method, frame latency in ms.
+    """
+    run = read(run_dir)
+    return summary_of(run, frame_of(run))
+
+
+def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """`summary`, of a run in memory and its frame."""
+    import pandas as pd
+
+    seed = int(run.info.get("seed") or 0)
+    names = list(run.metrics())
+    total = run.clips.groupby("content").size()
+    rows = []
+    groups = dict(tuple(frame.groupby(["content", "codec", "point"], sort=True)))
+    common = {
+        (str(content), m): _common(part[part[m].notna()])
+        for content, part in frame.groupby("content")
+        for m in metrics_of(frame, names, str(content))
+    }
+    for point in run.points[run.points["unavailable"] == ""].to_dict("records"):
+        content = point["content"]
+        part = groups.get((content, point["codec"], point["point"]), frame.iloc[:0])
+        row = {k: point[k] for k in ("content", "kind", "family", "codec", "point", "mode", "kbps_nominal")}
+        row |= _rate_and_delay(part, point["kind"] == "anchor")
+        row["clips"] = int(total.get(content, 0))
+        row["coded"] = int((part["status"] == "ok").sum())
+        row["failures"] = int((part["status"] != "ok").sum())
+        for name in names:
+            if (content, name) in common:
+                row |= _mean(part, name, (point["codec"], point["point"]), common[content, name], seed)
+        row |= _timing(run.timings, point)
+        rows.append(row)
+    columns = ["content", "kind", "family", "codec", "point", "mode", "kbps_nominal", *_rate_and_delay(frame[:0], True)]
+    columns += ["clips", "coded", "failures"]
+    used = [name for name in names if any(name == m for _, m in common)]
+    columns += [f"{name}_{what}" for name in used for what in _MEAN]
+    columns += list(_timing(run.timings.iloc[:0], {}))
+    table = pd.DataFrame(rows, columns=columns)
+    table["kbps_nominal"] = table["kbps_nominal"].astype("float64")
+    for name in used:
+        for what, kind in (("n", "Int64"), ("clusters", "Int64"), ("scored", "Int64"), ("common", "boolean")):
+            table[f"{name}_{what}"] = table[f"{name}_{what}"].astype(kind)
+    order = ["_content", "_kind", "family", "_curve", "kbps", "kbps_nominal", "point"]
+    table["_content"] = table["content"].map({"speech": 0, "music": 1}).fillna(2)
+    table["_kind"] = (table["kind"] != "codec").astype(int)
+    table["_curve"] = table["codec"]
+    return table.sort_values(order, kind="stable", ignore_index=True)[columns]
+
+
+def _rate_and_delay(part: pd.DataFrame, anchor: bool) -> dict[str, float]:
+    coded = part[part["status"] == "ok"]
+    seconds = float(coded["coded_seconds"].sum())
+    frames = coded["frame_samples"].astype("float64")
+    rate = coded["native_rate"].astype("float64")
+    delay = (frames + coded["delay_samples"].astype("float64")) / rate * 1000
+    fixed = not anchor and len(coded) > 0 and bool((frames > 0).all())
+    return {
+        "kbps": math.nan if anchor or seconds <= 0 else float(coded["bits"].sum()) / seconds / 1000,
+        "setup_bytes": math.nan if anchor or coded.empty else float(coded["setup_bits"].mean()) / 8,
+        "delay_ms": float(delay.max(skipna=False)) if fixed else math.nan,
+        "frame_ms": float((frames / rate * 1000).max(skipna=False)) if fixed else math.nan,
+    }
+
+
+def _mean(
+    part: pd.DataFrame, name: str, key: tuple[str, str], common: tuple[set[Any], set[Any]], seed: int
+) -> dict[str, Any]:
+    points, clips = common
+    scored = part[part[name].notna()]
+    used = scored[_pairs(scored, "corpus", "clip").isin(clips)] if key in points else scored
+    # A clip without a speaker is its own cluster; two corpora may use the same name for different people.
+    labels = [
+        (corpus, speaker, "" if speaker else clip)
+        for corpus, speaker, clip in zip(used["corpus"], used["speaker"], used["clip"], strict=True)
+    ]
+    m = statistics.mean(used[name].to_numpy(), labels, seed)
+    values = (m.value, m.low, m.high, m.n, m.clusters, len(scored), key in points)
+    return {f"{name}_{what}": value for what, value in zip(_MEAN, values, strict=True)}
+
+
+def _timing(timings: pd.DataFrame, point: dict[str, Any]) -> dict[str, Any]:
+    mine = timings
+    if len(timings):
+        same = [timings[k] == point[k] for k in ("codec", "point", "content")]
+        mine = timings[same[0] & same[1] & same[2]]
+    rows = {row["direction"]: row for row in mine.to_dict("records")}
+    out: dict[str, Any] = {}
+    for direction in ("encode", "decode"):
+        row = rows.get(direction, {})
+        for what in ("wall_rtf", "wall_spread", "cpu_rtf", "cpu_spread"):
+            out[f"time_{direction}_{what}"] = math.nan if row.get(what) is None else float(row[what])
+        out[f"time_{direction}_method"] = row.get("method", "")
+    for what in ("p50_ms", "p99_ms"):
+        value = rows.get("frame", {}).get(what)
+        out[f"time_frame_{what}"] = math.nan if value is None else float(value)
+    return out
+
+
+def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(list(zip(frame[first], frame[second], strict=True)), index=frame.index, dtype="object")
+
+
+def _concat(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat(parts)

@@ -1,0 +1,112 @@
+"""The summary that ends a run, for a terminal or a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from .markdown import NOT_COMMON
+from .view import Cell, Line, View, reason_counts
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_summary(run_dir: Path, console: Console) -> None:
+    """Print the tables of a run, its self-checks, failures and unavailable codecs.
+
+    A pipe or a file has no width: lines there are as long as they must be. Where a terminal is too narrow for the
+    table, the times are left out, then the intervals, and a line says so; at last each point becomes a paragraph.
+
+    Raises
+    ------
+    StoreError : the folder has no store.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    view = View(run_dir)
+    if not console.is_terminal:
+        console = Console(file=console.file, width=1000, highlight=False)
+    for content in view.contents:
+        console.print()
+        _print_content(view, content, console)
+    note = "± half of the 95 % interval. RTF: processing seconds a second of audio. n: clips in the means / all clips."
+    console.print(Text(f"{note} {NOT_COMMON}" if view.not_common else note, style="dim"))
+    style = {"good": "green", "warn": "yellow", "bad": "bold red"}[view.status.level]
+    console.print(Text(view.status.title + ".", style=style))
+    for check in view.checks:
+        if not check["passed"]:
+            console.print(Text(f"  self-check {check['name']}: {check['detail']}", style="red"))
+    for note in view.status.notes:
+        console.print(Text(f"  {note}"))
+    counts = reason_counts(view.frame)
+    if counts:
+        console.print(Text("Failures: " + ", ".join(f"{reason} ×{n}" for reason, n in counts.items())))
+    if view.unavailable:
+        names = ", ".join(c["codec"] for c in view.unavailable)
+        console.print(Text(f"Not available here: {names}. `bench doctor` says how to get them."))
+
+
+def _print_content(view: View, content: str, console: Console) -> None:
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    forms = [(True, True, ""), (False, True, "RTF and delay"), (False, False, "RTF, delay and intervals")]
+    for times, intervals, left_out in forms:
+        table = _table(view, content, times, intervals)
+        if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= console.width:
+            console.print(table)
+            if left_out:
+                console.print(Text(f"Left out for want of width: {left_out}; see summary.csv.", style="dim"))
+            return
+    console.print(Text(content.capitalize(), style="bold"))
+    for line in view.lines(content):
+        rate = "" if line.kind == "anchor" else f", {line.kbps} kbit/s"
+        console.print(Text(_name(line) + rate))
+        for metric in view.metrics_of(content):
+            console.print(Text(f"  {metric.heading}  {_value(line.cells[metric.name], True)}"))
+        console.print(Text(f"  RTF {line.encode_rtf} {line.decode_rtf}, delay {line.delay_ms} ms, n {line.used}"))
+
+
+def _name(line: Line) -> str:
+    return " ".join(f"{line.codec} {line.point}".split())
+
+
+def _value(cell: Cell, intervals: bool) -> str:
+    mark = "†" if cell.used and not cell.common else ""
+    return cell.value + mark + (f" ±{cell.half}" if intervals and cell.interval else "")
+
+
+def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    metrics = view.metrics_of(content)
+    table = Table(
+        title=Text(content.capitalize(), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("codec", no_wrap=True)
+    heads = ["kbit/s", *(m.heading for m in metrics), *(["RTF enc", "RTF dec", "delay ms"] if times else []), "n"]
+    for head in heads:
+        # A heading is broken at spaces, so that a column is as wide as its numbers.
+        table.add_column(Text("\n".join(wrap(head, 8))), justify="right", no_wrap=True)
+    families = [lines for _, lines in view.families(content)]
+    for lines, following in zip(families, [*families[1:], []], strict=True):
+        for line in lines:
+            cells = [line.kbps, *(_value(line.cells[m.name], intervals) for m in metrics)]
+            if times:
+                cells += [line.encode_rtf, line.decode_rtf, line.delay_ms]
+            used = Text(line.used, style="red" if line.failures else "")
+            table.add_row(Text(_name(line)), *map(Text, cells), used)
+        # Families of one point stand together; a gap each would double the table.
+        if len(lines) > 1 or len(following) > 1:
+            table.add_section()
+    return table

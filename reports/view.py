@@ -1,0 +1,306 @@
+"""A run as sections for people: its status, tables of text, failures, unavailable codecs, credits.
+
+Page, Markdown and terminal show the same things from here; each only lays them out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import frame as tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for a table; a dash where there is none."""
+    if value is None or value != value:
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def kbps(value: float) -> str:
+    """Rates to three digits, as in "6.00", "12.7", "128"."""
+    return number(value, 2 if value < 10 else 1 if value < 100 else 0)
+
+
+def rtf(value: float) -> str:
+    """A real-time factor with two significant digits."""
+    return number(value, 1 if value >= 1 else 2 if value >= 0.1 else 3 if value >= 0.01 else 4)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric's mean at one point: texts of the value, the interval's half width and ends, and what is missing."""
+
+    value: str
+    half: str
+    low: str
+    high: str
+    used: int
+    total: int
+    common: bool
+    missing: str
+
+    @property
+    def interval(self) -> str:
+        return "" if self.low == MISSING else f"[{self.low}, {self.high}]"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One operating point in the table of its content."""
+
+    family: str
+    kind: str
+    codec: str
+    point: str
+    kbps: str
+    cells: dict[str, Cell]
+    encode_rtf: str
+    decode_rtf: str
+    delay_ms: str
+    used: str
+    failures: int
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    title: str
+    digits: int
+    higher_is_better: bool | None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        """Title, unit and an arrow to the better side."""
+        unit = f" {self.about['unit']}" if self.about.get("unit") else ""
+        arrow = "" if self.higher_is_better is None else " ↑" if self.higher_is_better else " ↓"
+        return f"{self.title}{unit}{arrow}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Clips that failed alike. `what` is the stage: "clip", "coding", the metric's title or "timing"."""
+
+    what: str
+    codec: str
+    point: str
+    reason: str
+    detail: str
+    clips: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The banner: level "good", "warn" or "bad", a headline and sentences."""
+
+    level: Literal["good", "warn", "bad"]
+    title: str
+    notes: tuple[str, ...]
+
+
+class View:
+    """A run folder, read once."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run = tables.read(run_dir)
+        self.frame = tables.frame_of(self.run)
+        self.summary = tables.summary_of(self.run, self.frame)
+
+    @cached_property
+    def suite(self) -> str:
+        suite = self.run.info.get("suite")
+        name = suite.get("name") if isinstance(suite, dict) else suite
+        return str(name or "run")
+
+    @property
+    def contents(self) -> list[str]:
+        """Contents in the summary's order."""
+        return list(dict.fromkeys(self.summary["content"]))
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        return {
+            name: Metric(name, str(m.get("title") or name), int(m.get("digits", 2)), m.get("higher_is_better"), m)
+            for name, m in self.run.metrics().items()
+        }
+
+    def metrics_of(self, content: str) -> list[Metric]:
+        """The metrics asked for on this content."""
+        return [self.metrics[m] for m in tables.metrics_of(self.frame, list(self.metrics), content)]
+
+    def lines(self, content: str) -> list[Line]:
+        """The summary of one content as text."""
+        metrics = self.metrics_of(content)
+        return [self._line(row, metrics) for row in self.summary[self.summary["content"] == content].to_dict("records")]
+
+    def families(self, content: str) -> list[tuple[str, list[Line]]]:
+        """`lines` under their family's heading."""
+        return [(family, list(lines)) for family, lines in groupby(self.lines(content), lambda line: line.family)]
+
+    def _line(self, row: dict[str, Any], metrics: list[Metric]) -> Line:
+        cells = {m.name: self._cell(row, m) for m in metrics}
+        used = [cell.used for cell in cells.values()] or [row["coded"]]
+        span = str(min(used)) if min(used) == max(used) else f"{min(used)}–{max(used)}"
+        return Line(
+            family=row["family"],
+            kind=row["kind"],
+            codec=row["codec"],
+            point=row["point"],
+            kbps=kbps(row["kbps"]),
+            cells=cells,
+            encode_rtf=rtf(row["time_encode_wall_rtf"]),
+            decode_rtf=rtf(row["time_decode_wall_rtf"]),
+            delay_ms=number(row["delay_ms"], 1),
+            used=f"{span}/{row['clips']}",
+            failures=row["failures"],
+            row=row,
+        )
+
+    def _cell(self, row: dict[str, Any], metric: Metric) -> Cell:
+        name, digits = metric.name, metric.digits
+        low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+        of = self._reasons.get((row["content"], row["codec"], row["point"], name), {})
+        # What no row speaks of was never run: an interrupted run, or a clip that could not be read.
+        silent = row["clips"] - int(row[f"{name}_scored"]) - sum(of.values())
+        reasons = {**of, "not_run": silent} if silent > 0 else of
+        return Cell(
+            value=number(row[f"{name}_mean"], digits),
+            half=number((high - low) / 2, digits),
+            low=number(low, digits),
+            high=number(high, digits),
+            used=int(row[f"{name}_n"]),
+            total=int(row["clips"]),
+            common=bool(row[f"{name}_common"]),
+            missing=", ".join(f"{reason} ×{count}" for reason, count in reasons.items()),
+        )
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[str, str, str, str], dict[str, int]]:
+        found: dict[tuple[str, str, str, str], dict[str, int]] = {}
+        for name in self.metrics:
+            part = self.frame[self.frame[f"{name}_reason"] != ""]
+            counts = part.groupby(["content", "codec", "point", f"{name}_reason"]).size()
+            for (content, codec, point, reason), count in counts.items():
+                found.setdefault((content, codec, point, name), {})[reason] = int(count)
+        return found
+
+    @property
+    def not_common(self) -> bool:
+        """True if some mean is not over the common clips."""
+        return any((self.summary[f"{m}_common"] == False).any() for m in self._summarised())  # noqa: E712
+
+    def _summarised(self) -> list[str]:
+        return [m for m in self.metrics if f"{m}_common" in self.summary]
+
+    @cached_property
+    def checks(self) -> list[dict[str, Any]]:
+        """Self-checks, failed ones first."""
+        return sorted(self.run.checks.to_dict("records"), key=lambda c: (bool(c["passed"]), c["name"]))
+
+    @cached_property
+    def unavailable(self) -> list[dict[str, Any]]:
+        """Codecs of the plan that could not run: codec, family, points, reason."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for p in self.run.points[self.run.points["unavailable"] != ""].to_dict("records"):
+            found.setdefault((p["codec"], p["family"], p["unavailable"]), []).append(p["point"])
+        return [
+            {"codec": codec, "family": family, "reason": reason, "points": list(dict.fromkeys(points))}
+            for (codec, family, reason), points in sorted(found.items())
+        ]
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """Everything that is missing and should not be, alike ones together, nothing left out."""
+        groups: dict[tuple[str, str, str, str, str], list[str]] = {}
+        for c in self.run.clips[self.run.clips["status"] != "ok"].to_dict("records"):
+            groups.setdefault(("clip", "", "", c["reason"], ""), []).append(f"{c['corpus']}/{c['clip']}")
+        for r in self.frame[self.frame["status"] != "ok"].to_dict("records"):
+            key = ("coding", r["codec"], r["point"], r["reason"], r["detail"])
+            groups.setdefault(key, []).append(f"{r['corpus']}/{r['clip']}")
+        scores = self.run.scores
+        # A codec's failure is told once, above, and not again for each metric.
+        for s in scores[scores["value"].isna() & (scores["reason"] != "codec_failed")].to_dict("records"):
+            key = (self.metrics[s["metric"]].title, s["codec"], s["point"], s["reason"], s["detail"])
+            groups.setdefault(key, []).append(f"{s['corpus']}/{s['clip']}")
+        for t in self.run.timings[self.run.timings["reason"] != ""].to_dict("records"):
+            groups.setdefault(("timing", t["codec"], t["point"], t["reason"], ""), []).append(t["direction"])
+        return [Failure(*key, clips=tuple(dict.fromkeys(clips))) for key, clips in groups.items()]
+
+    @property
+    def failed_results(self) -> int:
+        return int((self.frame["status"] != "ok").sum())
+
+    @cached_property
+    def status(self) -> Status:
+        """What to think of the run before reading a number."""
+        state = str(self.run.info.get("status") or "unknown")
+        bad = [c["name"] for c in self.checks if not c["passed"]]
+        lost = int((self.run.clips["status"] != "ok").sum())
+        notes = []
+        if bad:
+            notes.append(f"Failed: {', '.join(bad)}. Until this is explained, trust no number of this run.")
+        if state != "complete":
+            notes.append(f"The run is {state}; `bench run` with the same arguments goes on where it stopped.")
+        if self.failed_results:
+            notes.append(f"{self.failed_results} of {len(self.frame)} results failed; see Failures.")
+        if lost:
+            notes.append(f"{lost} of {len(self.run.clips)} clips could not be read; see Failures.")
+        if not self.checks:
+            notes.append("No self-check was made.")
+        if bad:
+            return Status("bad", f"{len(bad)} of {len(self.checks)} self-checks failed", tuple(notes))
+        if notes:
+            title = "Complete, with gaps" if state == "complete" else "Not complete"
+            return Status("warn", title, tuple(notes))
+        return Status("good", f"Complete; all {len(self.checks)} self-checks passed", ())
+
+    @cached_property
+    def credits(self) -> list[dict[str, Any]]:
+        """Corpus, licence, credit and how many clips."""
+        clips = self.run.clips
+        if clips.empty:
+            return []
+        counts = clips.groupby(["corpus", "licence", "credit"], sort=True).size()
+        return [
+            {"corpus": corpus, "licence": licence, "credit": credit, "clips": int(n)}
+            for (corpus, licence, credit), n in counts.items()
+        ]
+
+    @cached_property
+    def codecs(self) -> list[dict[str, Any]]:
+        """Codecs that ran: codec, family, about, licence, versions, setup_bytes (mean a clip)."""
+        setup = self.summary.groupby("codec")["setup_bytes"].max() if len(self.summary) else {}
+        found: dict[str, dict[str, Any]] = {}
+        for p in self.run.points[self.run.points["unavailable"] == ""].to_dict("records"):
+            row = {k: p[k] for k in ("codec", "family", "about", "licence")}
+            found.setdefault(p["codec"], row | {"versions": _versions(p["versions"]), "setup_bytes": setup[p["codec"]]})
+        return [found[name] for name in sorted(found)]
+
+
+def _versions(text: str) -> str:
+    try:
+        versions = json.loads(text)
+    except ValueError:
+        return text
+    return ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if isinstance(versions, dict) else text
+
+
+def reason_counts(frame: pd.DataFrame) -> dict[str, int]:
+    """How many results failed for each reason, most frequent first."""
+    counts = frame[frame["status"] != "ok"].groupby("reason").size()
+    return {str(reason): int(n) for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}

@@ -1,0 +1,61 @@
+"""The files of a run folder, made from its store: the same store gives the same bytes.
+
+Each file is written beside its place and then moved there, so that a reader, or a crash, never meets half a file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import markdown, page, plots
+from .view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_outputs(store_folder: Path) -> None:
+    """Write scores.csv, scores.parquet, summary.csv, summary.md, run.json, rate_quality_<content>.png, index.html.
+
+    Raises
+    ------
+    StoreError : the folder has no store.
+    """
+    folder = Path(store_folder)
+    view = View(folder)
+    # Tracebacks hold paths and addresses of one machine; they stay in the store and on the page.
+    scores = view.frame.drop(columns="detail")
+    buffer = io.BytesIO()
+    scores.to_parquet(buffer, index=False)
+    files = {
+        "scores.csv": csv(scores),
+        "scores.parquet": buffer.getvalue(),
+        "summary.csv": csv(view.summary),
+        "summary.md": markdown.render(view).encode(),
+        "run.json": (json.dumps(view.run.info, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
+    }
+    figures = {content: plots.curves(view, content) for content in view.contents}
+    drawn = {content: png for content, png in figures.items() if png is not None}
+    files |= {f"rate_quality_{content}.png": png for content, png in drawn.items()}
+    files["index.html"] = page.render(view, drawn).encode()
+    for name, data in files.items():
+        _replace(folder / name, data)
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """Comma-separated UTF-8; floats in the shortest form that reads back equal, missing values empty."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
