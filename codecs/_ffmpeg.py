@@ -147,8 +147,9 @@ class FfmpegCodec(AvCodec):
         return None
 
     def versions(self) -> dict[str, str]:
-        program = find(self.encoder, self.decoder if self.program_decodes else None)
-        return {**super().versions(), **_identity(program)}
+        if self.available():
+            return super().versions()
+        return {**super().versions(), **_identity(find(self.encoder, self.decoder if self.program_decodes else None))}
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "container": self.container}

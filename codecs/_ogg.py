@@ -1,4 +1,4 @@
-"""Writing of Ogg (RFC 3533), one packet a page: how packets are handed to a program that decodes them.
+"""Writing of Ogg (RFC 3533): how packets are handed to a program that decodes them.
 
 PyAV cannot write a stream whose encoder it lacks.
 """
@@ -6,40 +6,37 @@ PyAV cannot write a stream whose encoder it lacks.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Sequence
 
-
-def _crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte << 24
-        for _ in range(8):
-            value = (value << 1) ^ (0x04C11DB7 if value & 0x80000000 else 0)
-        table.append(value & 0xFFFFFFFF)
-    return table
+#: each byte's bits in reverse
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-_TABLE = _crc_table()
+def _checksum(page: bytes) -> bytes:
+    """Ogg's CRC, which is zlib's on mirrored bits without its inversions."""
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return crc.to_bytes(4, "big").translate(_REVERSED)
 
 
-def _page(packet: bytes, flags: int, granule: int, number: int) -> bytes:
-    lacing = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
-    if len(lacing) > 255:
-        raise ValueError(f"a packet of {len(packet)} bytes does not fit in one Ogg page")
+def _page(packets: Sequence[bytes], flags: int, granule: int, number: int) -> bytes:
+    lacing = b"".join(b"\xff" * (len(packet) // 255) + bytes([len(packet) % 255]) for packet in packets)
     head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, granule, 1, number, 0, len(lacing)) + lacing
-    crc = 0
-    for byte in head + packet:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ _TABLE[crc >> 24 ^ byte]
-    return head[:22] + struct.pack("<I", crc) + head[26:] + packet
+    body = b"".join(packets)
+    return head[:22] + _checksum(head + body) + head[26:] + body
 
 
 def mux(header: bytes, packets: Sequence[bytes], frame: int) -> bytes:
     """An Ogg stream: the codec's header, an empty comment, and packets of `frame` samples each.
 
-    ValueError if a packet is longer than 65024 bytes.
+    ValueError if a packet does not fit in a page, that is from 65025 bytes.
     """
-    pages = [_page(header, 2, 0, 0), _page(bytes(8), 0, 0, 1)]  # the comment: no vendor, no entries
-    for index, packet in enumerate(packets):
-        last = 4 if index == len(packets) - 1 else 0
-        pages.append(_page(packet, last, (index + 1) * frame, index + 2))
+    pages = [_page([header], 2, 0, 0), _page([bytes(8)], 0, 0, 1)]  # the comment: no vendor, no entries
+    count = 255 // (max(map(len, packets)) // 255 + 1)  # a page has 255 segments of 255 bytes
+    if not count:
+        raise ValueError("a packet does not fit in an Ogg page")
+    for start in range(0, len(packets), count):
+        end = min(start + count, len(packets))
+        last = 4 if end == len(packets) else 0
+        pages.append(_page(packets[start:end], last, end * frame, len(pages)))
     return b"".join(pages)
