@@ -2,8 +2,10 @@
 
 frame.py     the run as pandas tables: one row a result, one row an operating point
 view.py      the same as sections for people: status, tables, failures, checks
+failures.py  what failed and why
 plots.py     rate-quality curves
 page.py      index.html
+markdown.py  summary.md
 terminal.py  the summary that ends a run
 write.py     all files of the run folder
 """

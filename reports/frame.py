@@ -62,8 +62,10 @@ def read(run_dir: Path) -> Run:
         info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run ORDER BY key")}
         tables = {}
         for table in ("clips", "points", "results", "scores", "timings", "checks"):
-            columns = [row["name"] for row in store.rows(f"PRAGMA table_info({table})")]
-            tables[table] = pd.DataFrame(store.rows(f"SELECT * FROM {table}"), columns=columns)
+            columns = store.rows(f"PRAGMA table_info({table})")
+            key = ", ".join(c["name"] for c in columns if c["pk"])
+            rows = store.rows(f"SELECT * FROM {table} ORDER BY {key}")
+            tables[table] = pd.DataFrame(rows, columns=[c["name"] for c in columns])
     finally:
         store.close()
     return Run(info, **tables)
@@ -150,7 +152,7 @@ def _common(scored: pd.DataFrame) -> tuple[set[tuple[str, str]], set[tuple[str, 
 
 
 def summary(run_dir: Path) -> pd.DataFrame:
-    """One row an operating point that was available, sorted by content, kind, family and measured rate.
+    """One row an operating point that was available, sorted by content, kind, family, codec and measured rate.
 
     Columns
     -------
@@ -205,10 +207,11 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     for name in used:
         for what, kind in (("n", "Int64"), ("clusters", "Int64"), ("scored", "Int64"), ("common", "boolean")):
             table[f"{name}_{what}"] = table[f"{name}_{what}"].astype(kind)
-    order = ["_content", "_kind", "family", "_curve", "kbps", "kbps_nominal", "point"]
+    order = ["_content", "_kind", "family", "codec", "kbps", "kbps_nominal", "_label", "point"]
     table["_content"] = table["content"].map({"speech": 0, "music": 1}).fillna(2)
     table["_kind"] = (table["kind"] != "codec").astype(int)
-    table["_curve"] = table["codec"]
+    # Points without a rate stand in the order of the number in their label: pcm 8, 12, 16.
+    table["_label"] = table["point"].str.extract(r"(-?\d+(?:\.\d+)?)", expand=False).astype("float64")
     return table.sort_values(order, kind="stable", ignore_index=True)[columns]
 
 

@@ -28,6 +28,7 @@ def render(view: View, figures: dict[str, bytes]) -> str:
     )
     environment.filters["pairs"] = _pairs
     environment.filters["number"] = number
+    environment.filters["limit"] = _limit
     return environment.get_template("page.html").render(
         view=view,
         info=view.run.info,
@@ -42,3 +43,10 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
     """A dictionary of the store as rows; anything else as one row without a name."""
     items = value.items() if isinstance(value, dict) else [("", value)] if value is not None else []
     return [(str(key), ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in items]
+
+
+def _limit(value: Any) -> str:
+    """An end of a metric's range."""
+    if not isinstance(value, (int, float)):
+        return MISSING
+    return f"{value:g}".replace("-", "−").replace("inf", "∞")

@@ -118,18 +118,27 @@ def _anchors(axis: Any, anchors: pd.DataFrame, mean: str, framed: bool) -> None:
     pad = 0.02 * (high - low)
     axis.set_ylim(low - pad, high + pad)
     bottom, top = axis.get_ylim()
-    gap, floor = 0.055, -1.0
-    for codec, point, value in sorted(
-        zip(anchors["codec"], anchors["point"], anchors[mean], strict=True), key=_by_value
-    ):
-        label, place = f"{codec} {point}", (value - bottom) / (top - bottom)
+    ordered = sorted(zip(anchors["codec"], anchors["point"], anchors[mean], strict=True), key=_by_value)
+    places = [(value - bottom) / (top - bottom) for _, _, value in ordered]
+    for (codec, point, value), place, label_at in zip(ordered, places, _apart(places, 0.055), strict=True):
+        label = f"{codec} {point}"
         if 0 <= place <= 1:
             axis.axhline(value, color="#777777", linestyle="--", linewidth=0.8, zorder=1)
         else:
             label += f" {'↑' if place > 1 else '↓'} {value:.3g}"
-            place = min(max(place, 0.0), 1.0)
-        floor = max(place, floor + gap)
-        axis.text(1.01, floor, label, transform=axis.transAxes, fontsize=6.5, color="#555555", va="center")
+        axis.text(1.01, label_at, label, transform=axis.transAxes, fontsize=6.5, color="#555555", va="center")
+
+
+def _apart(places: list[float], gap: float) -> list[float]:
+    """Ascending places in 0 to 1, moved as little as keeps them `gap` apart."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(min(max(place, 0.0), 1.0), moved[-1] + gap if moved else 0.0))
+    ceiling = 1.0
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], ceiling)
+        ceiling = moved[i] - gap
+    return moved
 
 
 def _by_value(anchor: tuple[str, str, float]) -> tuple[float, str, str]:

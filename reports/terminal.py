@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from .markdown import NOT_COMMON
-from .view import Cell, Line, View, reason_counts
+from .view import Cell, Line, View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,9 +42,8 @@ def print_summary(run_dir: Path, console: Console) -> None:
             console.print(Text(f"  self-check {check['name']}: {check['detail']}", style="red"))
     for note in view.status.notes:
         console.print(Text(f"  {note}"))
-    counts = reason_counts(view.frame)
-    if counts:
-        console.print(Text("Failures: " + ", ".join(f"{reason} ×{n}" for reason, n in counts.items())))
+    if view.failed_results:
+        console.print(Text(f"Failures: {view.failed_reasons}"))
     if view.unavailable:
         names = ", ".join(c["codec"] for c in view.unavailable)
         console.print(Text(f"Not available here: {names}. `bench doctor` says how to get them."))
@@ -68,7 +67,8 @@ def _print_content(view: View, content: str, console: Console) -> None:
         console.print(Text(_name(line) + rate))
         for metric in view.metrics_of(content):
             console.print(Text(f"  {metric.heading}  {_value(line.cells[metric.name], True)}"))
-        console.print(Text(f"  RTF {line.encode_rtf} {line.decode_rtf}, delay {line.delay_ms} ms, n {line.used}"))
+        cost = f"RTF {line.encode_rtf} {line.decode_rtf}, delay {line.delay_ms} ms"
+        console.print(Text(f"  {cost}, n {line.used} {line.gaps}".rstrip()))
 
 
 def _name(line: Line) -> str:
@@ -77,7 +77,7 @@ def _name(line: Line) -> str:
 
 def _value(cell: Cell, intervals: bool) -> str:
     mark = "†" if cell.used and not cell.common else ""
-    return cell.value + mark + (f" ±{cell.half}" if intervals and cell.interval else "")
+    return cell.value + mark + (f"±{cell.half}" if intervals and cell.interval else "")
 
 
 def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
@@ -92,6 +92,7 @@ def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
+        show_edge=False,
     )
     table.add_column("codec", no_wrap=True)
     heads = ["kbit/s", *(m.heading for m in metrics), *(["RTF enc", "RTF dec", "delay ms"] if times else []), "n"]
@@ -104,7 +105,7 @@ def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
             cells = [line.kbps, *(_value(line.cells[m.name], intervals) for m in metrics)]
             if times:
                 cells += [line.encode_rtf, line.decode_rtf, line.delay_ms]
-            used = Text(line.used, style="red" if line.failures else "")
+            used = Text(line.used, style="red" if line.gaps else "")
             table.add_row(Text(_name(line)), *map(Text, cells), used)
         # Families of one point stand together; a gap each would double the table.
         if len(lines) > 1 or len(following) > 1:

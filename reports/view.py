@@ -5,18 +5,15 @@ Page, Markdown and terminal show the same things from here; each only lays them 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from . import frame as tables
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .failures import Failure, counts_text, failures, tally
 
 MISSING = "–"
 
@@ -72,7 +69,7 @@ class Line:
     decode_rtf: str
     delay_ms: str
     used: str
-    failures: int
+    gaps: str
     row: dict[str, Any]
 
 
@@ -87,21 +84,9 @@ class Metric:
     @property
     def heading(self) -> str:
         """Title, unit and an arrow to the better side."""
-        unit = f" {self.about['unit']}" if self.about.get("unit") else ""
+        unit = f" ({self.about['unit']})" if self.about.get("unit") else ""
         arrow = "" if self.higher_is_better is None else " ↑" if self.higher_is_better else " ↓"
         return f"{self.title}{unit}{arrow}"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Clips that failed alike. `what` is the stage: "clip", "coding", the metric's title or "timing"."""
-
-    what: str
-    codec: str
-    point: str
-    reason: str
-    detail: str
-    clips: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -167,17 +152,16 @@ class View:
             decode_rtf=rtf(row["time_decode_wall_rtf"]),
             delay_ms=number(row["delay_ms"], 1),
             used=f"{span}/{row['clips']}",
-            failures=row["failures"],
+            gaps=self._gaps(row),
             row=row,
         )
 
     def _cell(self, row: dict[str, Any], metric: Metric) -> Cell:
         name, digits = metric.name, metric.digits
         low, high = row[f"{name}_lo"], row[f"{name}_hi"]
-        of = self._reasons.get((row["content"], row["codec"], row["point"], name), {})
-        # What no row speaks of was never run: an interrupted run, or a clip that could not be read.
-        silent = row["clips"] - int(row[f"{name}_scored"]) - sum(of.values())
-        reasons = {**of, "not_run": silent} if silent > 0 else of
+        of = self._reasons[name].get((row["content"], row["codec"], row["point"]), {})
+        # Where there is a mean, what the codec failed on is told once a line (`gaps`) and not again in each cell.
+        told = {r: n for r, n in of.items() if not row[f"{name}_n"] or r != "codec_failed"}
         return Cell(
             value=number(row[f"{name}_mean"], digits),
             half=number((high - low) / 2, digits),
@@ -186,18 +170,26 @@ class View:
             used=int(row[f"{name}_n"]),
             total=int(row["clips"]),
             common=bool(row[f"{name}_common"]),
-            missing=", ".join(f"{reason} ×{count}" for reason, count in reasons.items()),
+            missing=counts_text(told),
         )
 
+    def _gaps(self, row: dict[str, Any]) -> str:
+        """Clips of the run that this point has no coded result for, and why."""
+        counts = self._failed.get((row["content"], row["codec"], row["point"]), {})
+        silent = row["clips"] - row["coded"] - row["failures"]
+        return counts_text(counts | ({"not run": silent} if silent else {}))
+
     @cached_property
-    def _reasons(self) -> dict[tuple[str, str, str, str], dict[str, int]]:
-        found: dict[tuple[str, str, str, str], dict[str, int]] = {}
+    def _failed(self) -> dict[tuple[str, str, str], dict[str, int]]:
+        return tally(self.frame[self.frame["status"] != "ok"], ["content", "codec", "point"], "reason")
+
+    @cached_property
+    def _reasons(self) -> dict[str, dict[tuple[str, str, str], dict[str, int]]]:
+        reasons = {}
         for name in self.metrics:
-            part = self.frame[self.frame[f"{name}_reason"] != ""]
-            counts = part.groupby(["content", "codec", "point", f"{name}_reason"]).size()
-            for (content, codec, point, reason), count in counts.items():
-                found.setdefault((content, codec, point, name), {})[reason] = int(count)
-        return found
+            missing = self.frame[self.frame[f"{name}_reason"] != ""]
+            reasons[name] = tally(missing, ["content", "codec", "point"], f"{name}_reason")
+        return reasons
 
     @property
     def not_common(self) -> bool:
@@ -225,21 +217,14 @@ class View:
 
     @cached_property
     def failures(self) -> list[Failure]:
-        """Everything that is missing and should not be, alike ones together, nothing left out."""
-        groups: dict[tuple[str, str, str, str, str], list[str]] = {}
-        for c in self.run.clips[self.run.clips["status"] != "ok"].to_dict("records"):
-            groups.setdefault(("clip", "", "", c["reason"], ""), []).append(f"{c['corpus']}/{c['clip']}")
-        for r in self.frame[self.frame["status"] != "ok"].to_dict("records"):
-            key = ("coding", r["codec"], r["point"], r["reason"], r["detail"])
-            groups.setdefault(key, []).append(f"{r['corpus']}/{r['clip']}")
-        scores = self.run.scores
-        # A codec's failure is told once, above, and not again for each metric.
-        for s in scores[scores["value"].isna() & (scores["reason"] != "codec_failed")].to_dict("records"):
-            key = (self.metrics[s["metric"]].title, s["codec"], s["point"], s["reason"], s["detail"])
-            groups.setdefault(key, []).append(f"{s['corpus']}/{s['clip']}")
-        for t in self.run.timings[self.run.timings["reason"] != ""].to_dict("records"):
-            groups.setdefault(("timing", t["codec"], t["point"], t["reason"], ""), []).append(t["direction"])
-        return [Failure(*key, clips=tuple(dict.fromkeys(clips))) for key, clips in groups.items()]
+        """Everything that is missing and should not be."""
+        return failures(self.run, self.frame, {m.name: m.title for m in self.metrics.values()})
+
+    @property
+    def failed_reasons(self) -> str:
+        """How many results failed for each reason."""
+        counts = self.frame[self.frame["status"] != "ok"].groupby("reason", sort=True).size()
+        return counts_text({str(reason): int(n) for reason, n in counts.items()})
 
     @property
     def failed_results(self) -> int:
@@ -250,7 +235,7 @@ class View:
         """What to think of the run before reading a number."""
         state = str(self.run.info.get("status") or "unknown")
         bad = [c["name"] for c in self.checks if not c["passed"]]
-        lost = int((self.run.clips["status"] != "ok").sum())
+        lost = int((self.run.clips["status"] == "failed").sum())
         notes = []
         if bad:
             notes.append(f"Failed: {', '.join(bad)}. Until this is explained, trust no number of this run.")
@@ -270,6 +255,15 @@ class View:
         return Status("good", f"Complete; all {len(self.checks)} self-checks passed", ())
 
     @cached_property
+    def timings(self) -> list[dict[str, Any]]:
+        """The timings as measured, in the summary's order of points."""
+        order = {
+            key: i for i, key in enumerate(zip(*(self.summary[k] for k in ("content", "codec", "point")), strict=True))
+        }
+        rows = self.run.timings.to_dict("records")
+        return sorted(rows, key=lambda t: order.get((t["content"], t["codec"], t["point"]), len(order)))
+
+    @cached_property
     def credits(self) -> list[dict[str, Any]]:
         """Corpus, licence, credit and how many clips."""
         clips = self.run.clips
@@ -287,20 +281,6 @@ class View:
         setup = self.summary.groupby("codec")["setup_bytes"].max() if len(self.summary) else {}
         found: dict[str, dict[str, Any]] = {}
         for p in self.run.points[self.run.points["unavailable"] == ""].to_dict("records"):
-            row = {k: p[k] for k in ("codec", "family", "about", "licence")}
-            found.setdefault(p["codec"], row | {"versions": _versions(p["versions"]), "setup_bytes": setup[p["codec"]]})
+            row = {k: p[k] for k in ("codec", "family", "about", "licence", "versions")}
+            found.setdefault(p["codec"], row | {"setup_bytes": setup[p["codec"]]})
         return [found[name] for name in sorted(found)]
-
-
-def _versions(text: str) -> str:
-    try:
-        versions = json.loads(text)
-    except ValueError:
-        return text
-    return ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) if isinstance(versions, dict) else text
-
-
-def reason_counts(frame: pd.DataFrame) -> dict[str, int]:
-    """How many results failed for each reason, most frequent first."""
-    counts = frame[frame["status"] != "ok"].groupby("reason").size()
-    return {str(reason): int(n) for reason, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}

@@ -9,7 +9,7 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import markdown, page, plots
 from .view import View
@@ -36,7 +36,7 @@ def write_outputs(store_folder: Path) -> None:
         "scores.parquet": buffer.getvalue(),
         "summary.csv": csv(view.summary),
         "summary.md": markdown.render(view).encode(),
-        "run.json": (json.dumps(view.run.info, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
+        "run.json": _json(view.run.info),
     }
     figures = {content: plots.curves(view, content) for content in view.contents}
     drawn = {content: png for content, png in figures.items() if png is not None}
@@ -50,6 +50,13 @@ def csv(table: pd.DataFrame) -> bytes:
     """Comma-separated UTF-8; floats in the shortest form that reads back equal, missing values empty."""
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text.encode()
+
+
+def _json(info: dict[str, Any]) -> bytes:
+    """Strict JSON: infinities, as in a metric's range, become text."""
+    strict = json.loads(json.dumps(info), parse_constant=str)
+    strict.pop("written", None)  # the driver's own note of whether these files are up to date
+    return (json.dumps(strict, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _replace(path: Path, data: bytes) -> None:
