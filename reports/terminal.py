@@ -77,7 +77,8 @@ def _name(line: Line) -> str:
 
 def _value(cell: Cell, intervals: bool) -> str:
     mark = "†" if cell.used and not cell.common else ""
-    return cell.value + mark + (f"±{cell.half}" if intervals and cell.interval else "")
+    half = cell.half.removeprefix("0")  # ±.02: the width is needed for the numbers
+    return cell.value + mark + (f"±{half}" if intervals and cell.interval else "")
 
 
 def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
@@ -98,7 +99,7 @@ def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
     heads = ["kbit/s", *(m.heading for m in metrics), *(["RTF enc", "RTF dec", "delay ms"] if times else []), "n"]
     for head in heads:
         # A heading is broken at spaces, so that a column is as wide as its numbers.
-        table.add_column(Text("\n".join(wrap(head, 8))), justify="right", no_wrap=True)
+        table.add_column(Text("\n".join(wrap(head, 6, break_long_words=False))), justify="right", no_wrap=True)
     families = [lines for _, lines in view.families(content)]
     for lines, following in zip(families, [*families[1:], []], strict=True):
         for line in lines:
