@@ -101,8 +101,11 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
         wanted = min(wanted, max(0, file.frames - first))
         if wanted == 0:
             return np.zeros((file.channels, 0), np.float32), rate
-        file.seek(first)
-        data = file.read(wanted, dtype="float32", always_2d=True)
+        try:
+            file.seek(first)
+            data = file.read(wanted, dtype="float32", always_2d=True)
+        except sf.LibsndfileError as error:  # the header was good: it is damaged, not of another format
+            raise AudioError(f"{path}: damaged or truncated ({error.error_string}); get the file again") from error
         # MP3 and Ogg lengths are estimates in libsndfile; a lossless file that ends early is damaged.
         if len(data) < wanted and file.format in {"WAV", "FLAC", "AIFF", "W64", "RF64", "CAF"}:
             raise AudioError(f"{path}: truncated, {len(data)} samples of {wanted} could be read; get the file again")

@@ -9,6 +9,8 @@ what the cache keeps: a score is the same whether the clip was decoded now or re
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +45,24 @@ class Stream:
     def kbps(self) -> float:
         """Measured bitrate: payload bits over the time the packets cover, kbit/s."""
         return self.bits / self.seconds / 1000
+
+    def to_bytes(self) -> bytes:
+        """For the cache; `from_bytes` inverts it."""
+        parts = [part.to_bytes() for part in self.parts]
+        head = json.dumps({"seconds": self.seconds, "parts": [len(part) for part in parts]})
+        return b"\n".join([head.encode(), b"".join(parts)])
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Stream | None:
+        """Inverse of `to_bytes`; None if the bytes are damaged."""
+        try:
+            line, _, rest = blob.partition(b"\n")
+            head = json.loads(line)
+            ends = list(itertools.accumulate(head["parts"]))
+            parts = [rest[end - size : end] for end, size in zip(ends, head["parts"], strict=True)]
+            return cls(tuple(Encoded.from_bytes(part) for part in parts), float(head["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 def channel_groups(codec: Codec, channels: int) -> list[slice]:

@@ -3,7 +3,7 @@
 Tables (all times in seconds, rates in Hz, NULL where a value does not exist):
 
 run      what this run is: one row a key, value as JSON (see `bench/provenance.py`)
-clips    one row a reference clip; status "ok", or "failed" with a reason for a file that could not be read
+clips    one row a reference clip; status "planned", then "ok", or "failed" with a reason where it could not be read
 points   one row an operating point of the plan, with its codec's description; unavailable codecs have a reason
 results  one row a (clip, codec, point): status "ok" or "failed" with reason and detail; bits as sent
 scores   one row a (clip, codec, point, metric): value, or NULL with the reason
@@ -15,6 +15,8 @@ A result and its scores are written in one transaction, so a killed run has whol
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -156,8 +158,16 @@ class Store:
     def __init__(self, folder: Path, create: bool = False) -> None:
         self.folder = folder
         path = folder / FILE
+        self._lock = None
         if create:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / ".lock").open("a")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StoreError(
+                    f"another `bench run` is writing into {folder}; wait for it, or give another --out"
+                ) from error
         elif not path.exists():
             raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
@@ -205,9 +215,18 @@ class Store:
         clause = " AND ".join(f"{column} = ?" for column in where)
         self._db.execute(f"DELETE FROM {table} WHERE {clause}", list(where.values()))
 
+    def clear(self, table: str) -> None:
+        """Delete all rows of a table."""
+        self._db.execute(f"DELETE FROM {table}")
+
     def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         """The rows that an SQL query gives, as dictionaries."""
         return [dict(row) for row in self._db.execute(query, values)]
+
+    @property
+    def changes(self) -> int:
+        """Rows inserted, changed or deleted since it was opened."""
+        return self._db.total_changes
 
     def set(self, key: str, value: Any) -> None:
         """Write a value of the table `run`, as JSON."""
@@ -220,8 +239,8 @@ class Store:
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
-        try:
+        with contextlib.suppress(sqlite3.OperationalError):  # a reader holds it, or the folder is read-only
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.OperationalError:  # a reader holds it, or the folder is read-only
-            pass
         self._db.close()
+        if self._lock:
+            self._lock.close()

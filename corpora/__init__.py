@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..bench.registry import Registry
-from ._corpus import Corpus, CorpusError, Download, Item
+from ._corpus import Content, Corpus, CorpusError, Download, Item
 
 registry: Registry[Corpus] = Registry("corpus", __name__)
 register = registry.register
 
-__all__ = ["Corpus", "CorpusError", "Download", "Item", "register", "registry"]
+__all__ = ["Content", "Corpus", "CorpusError", "Download", "Item", "register", "registry"]

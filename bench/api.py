@@ -1,0 +1,155 @@
+"""What `bench run` and `codecbench.run` do: resolve a plan, execute it, write its outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..codecs._load import load_module
+from .cache import cache_folder, prune, size_limit
+from .plan import Plan, make_plan
+from .runner import Outcome, Progress, Settings, execute, start_anew
+from .suite import load_suite
+
+
+def resolve(
+    suite: str = "speech",
+    *,
+    corpora: Sequence[str] | None = None,
+    codecs: Sequence[str] | None = None,
+    points: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    timing: bool = True,
+    codec_modules: Sequence[Path | str] = (),
+) -> Plan:
+    """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors."""
+    modules = [Path(module).resolve() for module in codec_modules]
+    for module in modules:
+        load_module(module)
+    changes: dict[str, Any] = {
+        "corpora": None if corpora is None else tuple(corpora),
+        "codecs": None if codecs is None else tuple(codecs),
+        "metrics": None if metrics is None else tuple(metrics),
+        "clips": limit,
+        "seed": seed,
+        "timing_repeats": None if timing else 0,
+    }
+    chosen = dataclasses.replace(load_suite(suite), **{k: v for k, v in changes.items() if v is not None})
+    return make_plan(chosen, modules, points)
+
+
+def default_folder(plan: Plan) -> Path:
+    """runs/SUITE-HASH below the current folder: the same plan has the same folder."""
+    return Path("runs") / f"{plan.suite.name}-{plan.digest()[:8]}"
+
+
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    settings: Settings,
+    *,
+    resume: bool = True,
+    progress: Progress = lambda *_: None,
+) -> Outcome:
+    """Execute a plan and write tables, plots and page. Raises StoreError; after KeyboardInterrupt the run can go on."""
+    from ..reports.write import write_outputs
+
+    if not resume:
+        start_anew(folder)
+
+    def finish() -> None:
+        progress("writing tables, plots and page", 0, 0)
+        write_outputs(folder)
+
+    outcome = execute(plan, folder, settings, progress, finish)
+    if settings.cache:
+        prune(settings.cache, size_limit())
+    return outcome
+
+
+def run(
+    suite: str = "speech",
+    *,
+    corpora: Sequence[str] | None = None,
+    codecs: Sequence[str] | None = None,
+    points: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    timing: bool = True,
+    codec_modules: Sequence[Path | str] = (),
+    out: Path | str | None = None,
+    jobs: int | None = None,
+    timeout: float = 300.0,
+    cache: bool = True,
+    resume: bool = True,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Outcome:
+    """Run a suite; the same call goes on where it was stopped.
+
+    In a script, call it below `if __name__ == "__main__":`, since workers are spawned processes.
+
+    Parameters
+    ----------
+    suite : name of a suite that ships, or path of a TOML file.
+    corpora, codecs, metrics, limit, seed : replace the suite's entries; codecs as "opus" or "opus@6+12".
+    points : only operating points with these labels.
+    timing : False leaves the timing phase out.
+    codec_modules : files of further codec adapters.
+    out : the run folder, by default runs/SUITE-HASH.
+    jobs : worker processes, by default the physical cores.
+    timeout : seconds that one stage of a unit may take.
+    cache : False neither uses nor fills the cache.
+    resume : False starts anew in a folder that holds a run.
+    progress : called with (phase, done, total).
+
+    Raises
+    ------
+    SuiteError, CorpusError : something named does not exist.
+    StoreError : the folder holds another plan's run, or another process writes there.
+    """
+    plan = resolve(
+        suite,
+        corpora=corpora,
+        codecs=codecs,
+        points=points,
+        metrics=metrics,
+        limit=limit,
+        seed=seed,
+        timing=timing,
+        codec_modules=codec_modules,
+    )
+    folder = Path(out) if out else default_folder(plan)
+    settings = Settings(
+        jobs=jobs or physical_cores(),
+        timeout=timeout,
+        cache=cache_folder() if cache else None,
+        command=f"codecbench.run({suite!r})",
+        created=now(),
+    )
+    return run_plan(plan, folder, settings, resume=resume, progress=progress)
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def physical_cores() -> int:
+    """Physical cores that this process may use; two threads of one core count once where that is known."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = set()
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(re.split("[,-]", topology.read_text().strip())[0])
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, len(cores))

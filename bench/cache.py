@@ -1,0 +1,180 @@
+"""The three-stage cache: bitstreams, decoded clips, scores.
+
+A recipe (clip, codec fingerprint) names a bitstream; the bitstream's content and the fingerprint name the decoded clip;
+the two clips' contents and the metric's fingerprint name a score. So a new metric codes nothing again, a changed codec
+computes only itself again, and a codec that decodes to the same samples as before is not scored again.
+
+    FOLDER/index.sqlite            recipes and scores; written by drivers only
+    FOLDER/stream/ab/abc...        bitstreams (`Encoded.to_bytes`)
+    FOLDER/wave/ab/abc....flac     decoded clips, 16 bit, at the reference's rate
+
+The folder is the platform's cache folder, or CODECBENCH_CACHE. Files are written under another name and moved, so a
+killed run leaves whole files or none. What was used longest ago goes first when the size limit (CODECBENCH_CACHE_LIMIT
+in bytes, 5 GB) is passed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from .audio import AudioError, Clip, read, write_flac
+
+DEFAULT_LIMIT = 5_000_000_000
+
+
+def cache_folder() -> Path:
+    """CODECBENCH_CACHE, or the platform's cache folder."""
+    given = os.environ.get("CODECBENCH_CACHE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("codecbench"))
+
+
+def size_limit() -> int:
+    """The size limit in bytes. Raises ValueError if CODECBENCH_CACHE_LIMIT is no number."""
+    return int(float(os.environ.get("CODECBENCH_CACHE_LIMIT", DEFAULT_LIMIT)))
+
+
+@dataclass(frozen=True)
+class Files:
+    """The file side of the cache: safe to use from any number of processes. None as folder: nothing is kept."""
+
+    folder: Path | None
+
+    def _path(self, stage: str, key: str, suffix: str = "") -> Path:
+        assert self.folder is not None
+        return self.folder / stage / key[:2] / (key + suffix)
+
+    def get_stream(self, key: str) -> bytes | None:
+        """A bitstream, None if it is not there."""
+        if self.folder is None:
+            return None
+        path = self._path("stream", key)
+        try:
+            blob = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        return blob
+
+    def put_stream(self, key: str, blob: bytes) -> None:
+        """Keep a bitstream."""
+        if self.folder is None:
+            return
+        path = self._path("stream", key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{key}.{os.getpid()}.part")
+        part.write_bytes(blob)
+        part.replace(path)
+
+    def get_wave(self, key: str) -> Clip | None:
+        """A decoded clip, None if it is not there or cannot be read."""
+        if self.folder is None:
+            return None
+        path = self._path("wave", key, ".flac")
+        if not path.exists():
+            return None
+        try:
+            clip = read(path)
+            os.utime(path)
+        except (AudioError, OSError):
+            return None
+        return clip
+
+    def put_wave(self, key: str, clip: Clip) -> None:
+        """Keep a decoded clip; its samples must be 16-bit values."""
+        if self.folder is None:
+            return
+        path = self._path("wave", key, ".flac")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_flac(path, clip)
+
+    def wave_path(self, key: str) -> Path | None:
+        """Where a decoded clip lies, None if it does not."""
+        if self.folder is None or not key:
+            return None
+        path = self._path("wave", key, ".flac")
+        return path if path.exists() else None
+
+
+class Index:
+    """The SQLite side of the cache: recipes and scores by key, JSON values."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "index.sqlite"
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError:  # a cache may be lost, a run may not
+            for path in self._path.parent.glob("index.sqlite*"):
+                path.unlink(missing_ok=True)
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        return db
+
+    def get(self, key: str) -> object | None:
+        """The value under a key, None if there is none."""
+        row = self._db.execute("SELECT value FROM entry WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put(self, items: Iterable[tuple[str, object]]) -> None:
+        """Keep values under keys, in one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", [(k, json.dumps(v)) for k, v in items])
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def stage_sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Files and bytes a stage: "stream", "wave", "index"."""
+    sizes = {}
+    for stage in ("stream", "wave"):
+        files = [f.stat().st_size for f in (folder / stage).rglob("*") if f.is_file()]
+        sizes[stage] = (len(files), sum(files))
+    index = [f.stat().st_size for f in folder.glob("index.sqlite*")]
+    sizes["index"] = (len(index), sum(index))
+    return sizes
+
+
+def prune(folder: Path, limit: int) -> tuple[int, int]:
+    """Remove the files used longest ago until streams and waves take at most `limit` bytes.
+
+    Returns the number of files removed and their bytes. A removed file is computed again when it is wanted.
+    """
+    entries = []
+    for stage in ("stream", "wave"):
+        for path in (folder / stage).rglob("*"):
+            if path.is_file():
+                stat = path.stat()
+                entries.append((stat.st_mtime, stat.st_size, path))
+    total, removed, freed = sum(size for _, size, _ in entries), 0, 0
+    for _, size, path in sorted(entries):
+        if total - freed <= limit:
+            break
+        path.unlink(missing_ok=True)
+        removed, freed = removed + 1, freed + size
+    return removed, freed
+
+
+def clear(folder: Path) -> None:
+    """Remove everything that the cache wrote into its folder, and nothing else."""
+    for stage in ("stream", "wave"):
+        shutil.rmtree(folder / stage, ignore_errors=True)
+    for path in folder.glob("index.sqlite*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Show, clear or shrink the cache of bitstreams, decoded clips and scores."""
+
+from __future__ import annotations
+
+import argparse
+
+from ._console import emit_json, err, out
+
+EPILOG = """\
+examples:
+  bench cache info
+  bench cache prune --max-size 1GB
+  bench cache clear
+
+The folder is CODECBENCH_CACHE or the platform's cache folder; runs prune it to CODECBENCH_CACHE_LIMIT (5 GB).
+"""
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["info", "clear", "prune"])
+    parser.add_argument("--max-size", type=_size, metavar="SIZE", help="what prune leaves, such as 500MB (the limit)")
+    parser.add_argument("--json", action="store_true", help="info as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..cache import cache_folder, clear, prune, size_limit, stage_sizes
+
+    folder = cache_folder()
+    if args.action == "clear":
+        clear(folder)
+        err.print(f"cleared {folder}", markup=False)
+    elif args.action == "prune":
+        removed, freed = prune(folder, args.max_size if args.max_size is not None else size_limit())
+        err.print(f"removed {removed} files, {freed / 1e6:.1f} MB", markup=False)
+    sizes = stage_sizes(folder)
+    if args.json:
+        emit_json({"folder": str(folder), "limit": size_limit(), "stages": sizes})
+    elif args.action == "info":
+        out.print(f"{folder}, at most {size_limit() / 1e9:g} GB", markup=False)
+        for stage, (files, size) in sizes.items():
+            out.print(f"  {stage:<7}{files:>8} files {size / 1e6:>10.1f} MB", markup=False)
+    return 0
+
+
+def _size(text: str) -> int:
+    number = text.rstrip("BbKkMmGg")
+    unit = text[len(number) :].upper()
+    if unit not in _UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500MB or 2GB")
+    try:
+        return int(float(number) * _UNITS[unit])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 500MB or 2GB") from error

@@ -1,0 +1,156 @@
+"""Encode, decode, score and time codecs over a suite.
+
+The same command goes on where it was stopped, whatever stopped it. Results lie in the run folder: results.sqlite,
+scores.csv, scores.parquet, summary.csv, summary.md, run.json, plots and index.html.
+
+exit codes: 0 all well, 1 some clips or codecs failed, 2 usage, 3 a self-check failed, 130 interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._console import emit_json, err, out
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+
+EPILOG = """\
+examples:
+  bench run --suite speech
+  bench run --suite speech --codecs opus,amr_wb@12.65+23.85 --limit 8
+  bench run --suite music --metrics visqol_audio,mel --out runs/mine
+  bench run --suite speech --corpus librispeech:/data/LibriSpeech/test-clean --limit 50
+  bench run --corpus ./recordings --codecs opus --points 6,12
+  bench run --codec-module my_codec.py --codecs my_codec,opus
+  bench run --suite our_suite.toml --dry-run
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--suite", default="speech", metavar="NAME|FILE", help="a suite, or a TOML file (speech)")
+    what.add_argument("--corpus", action="append", metavar="SPEC", help="instead of the suite's; may be given again")
+    what.add_argument("--codecs", metavar="A,B@P+P", help="instead of the suite's: names, each with points if wanted")
+    what.add_argument("--points", metavar="P,P", help="only the operating points with these labels")
+    what.add_argument("--metrics", metavar="A,B", help="instead of the suite's")
+    what.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each corpus")
+    what.add_argument("--seed", type=int, metavar="N", help="of the choice of clips and of the bootstrap (0)")
+    what.add_argument("--no-timing", action="store_true", help="leave the timing phase out")
+    what.add_argument("--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter")
+    how = parser.add_argument_group("how to run it")
+    how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
+    how.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (the machine's physical cores)")
+    how.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds one stage may take (300)")
+    how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
+    how.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there")
+    how.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    how.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+    how.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    how.add_argument("--json", action="store_true", help="print the outcome as JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ...codecs._load import LoadError
+    from ...corpora import CorpusError
+    from ..api import default_folder, resolve
+    from ..suite import SuiteError
+
+    try:
+        plan = resolve(
+            args.suite,
+            corpora=args.corpus,
+            codecs=_names(args.codecs) or None,
+            points=_names(args.points),
+            metrics=_names(args.metrics) or None,
+            limit=args.limit,
+            seed=args.seed,
+            timing=not args.no_timing,
+            codec_modules=args.codec_module,
+        )
+    except (SuiteError, CorpusError, LoadError) as error:
+        err.print(f"bench run: {error}", style="red", markup=False)
+        return 2
+    folder = args.out or default_folder(plan)
+    if args.dry_run:
+        _show_plan(plan, folder, args.json)
+        return 0
+    if not plan.units():
+        err.print("bench run: nothing can run: no clip, or no codec that is available; see `bench list codecs`")
+        return 1
+    return _execute(args, plan, folder)
+
+
+def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
+    from ...reports.terminal import print_summary
+    from ..api import now, physical_cores, run_plan
+    from ..cache import cache_folder
+    from ..runner import Settings
+    from ..store import StoreError
+    from ._progress import Reporter
+
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    settings = Settings(
+        jobs=args.jobs or physical_cores(),
+        timeout=args.timeout,
+        cache=None if args.no_cache else cache_folder(),
+        retry_failed=args.retry_failed,
+        command=command,
+        created=now(),
+    )
+    began = time.monotonic()
+    try:
+        with Reporter(err, quiet=args.quiet or args.json) as reporter:
+            outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update)
+    except StoreError as error:
+        err.print(f"bench run: {error}", style="red", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)
+        return 130
+    if args.json:
+        emit_json({**dataclasses.asdict(outcome), "folder": str(folder), "exit_code": outcome.exit_code})
+    elif not args.quiet:
+        print_summary(folder, out)
+        took = f"{time.monotonic() - began:.1f} s"
+        err.print(f"{outcome.units} clips x points, {outcome.computed} computed now, {took}", markup=False)
+        err.print(f"page: {folder / 'index.html'}", markup=False)
+    return outcome.exit_code
+
+
+def _show_plan(plan: Plan, folder: Path, as_json: bool) -> None:
+    runs = [p for p in plan.points if not p.unavailable]
+    missing = {p.codec.name: p.unavailable for p in plan.points if p.unavailable}
+    facts = {
+        "folder": str(folder),
+        "clips": len(plan.clips),
+        "points": [f"{p.codec.name}@{p.point.label} ({p.content})" for p in runs],
+        "metrics": [metric.name for metric in plan.metrics],
+        "units": len(plan.units()),
+        "unavailable": missing,
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    for key, value in facts.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            text = "".join(f"\n  {name}: {why}" for name, why in value.items()) or "none"
+        out.print(f"{key}: {text}", markup=False)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number

@@ -1,0 +1,179 @@
+"""The plan of a run: which clips, which operating points, which metrics; made before anything is computed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..codecs import Codec, Point
+from ..codecs import registry as codecs
+from ..corpora import CorpusError, Item
+from ..corpora._open import open_corpus
+from .fingerprint import codec_fingerprint, digest, metric_fingerprint
+from .metrics import Metric
+from .metrics import registry as metrics
+from .suite import Suite, SuiteError
+
+
+@dataclass(frozen=True)
+class PlannedPoint:
+    """An operating point of a codec on one kind of content; `unavailable` says why it cannot run, else empty."""
+
+    codec: Codec
+    point: Point
+    content: str
+    fingerprint: str
+    unavailable: str
+
+
+@dataclass(frozen=True)
+class PlannedClip:
+    """A clip and the hash of its file; `error` instead where the file cannot be opened."""
+
+    item: Item
+    sha256: str
+    seconds: float | None
+    error: str
+
+    @property
+    def key(self) -> str:
+        """Names the clip's content: the file and the part of it."""
+        return digest(self.sha256, self.item.start, self.seconds)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run will do."""
+
+    suite: Suite
+    clips: tuple[PlannedClip, ...]
+    points: tuple[PlannedPoint, ...]
+    metrics: tuple[Metric, ...]
+    metric_fingerprints: tuple[str, ...]
+    modules: tuple[Path, ...]
+
+    def digest(self) -> str:
+        """Names what is measured, whatever the versions: a run folder holds one plan; 64 hex digits."""
+        labels = [[p.codec.name, p.point.label, p.content] for p in self.points]
+        return digest(self.suite.digest(), [str(module) for module in self.modules], labels)
+
+    @property
+    def contents(self) -> list[str]:
+        """The kinds of content among the clips, sorted."""
+        return sorted({clip.item.content for clip in self.clips})
+
+    def metrics_for(self, content: str) -> list[Metric]:
+        """The metrics made for that content."""
+        return [metric for metric in self.metrics if content in metric.content]
+
+    def units(self) -> list[tuple[PlannedClip, PlannedPoint]]:
+        """Every (clip, point) to be measured, grouped by clip."""
+        return [
+            (clip, point)
+            for clip in self.clips
+            for point in self.points
+            if point.content == clip.item.content and not point.unavailable
+        ]
+
+
+def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] = ()) -> Plan:
+    """Resolve a suite's names.
+
+    Parameters
+    ----------
+    modules : files of further codec adapters, already loaded.
+    labels : only operating points with these labels; empty for all.
+
+    Raises
+    ------
+    SuiteError, CorpusError : a name that does not exist, a corpus that cannot be listed.
+    """
+    chosen = []
+    for name in dict.fromkeys(suite.metrics):
+        try:
+            chosen.append(metrics.get(name))
+        except KeyError as error:
+            raise SuiteError(str(error.args[0])) from error
+    clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
+    points = _points(suite, sorted({clip.item.content for clip in clips}), set(labels))
+    fingerprints = tuple(metric_fingerprint(metric) for metric in chosen)
+    return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, tuple(modules))
+
+
+def _clips(spec: str, suite: Suite) -> list[PlannedClip]:
+    items = open_corpus(spec, suite.content)
+    if len({item.id for item in items}) != len(items):
+        raise CorpusError(f"corpus {spec}: two clips have the same id")
+    clips = []
+    for item in limit(items, suite.clips, suite.seed):
+        lengths = [s for s in (item.seconds, suite.max_seconds) if s is not None]
+        sha256, error = "", ""
+        try:
+            sha256 = _file_digest(item.path)
+        except OSError as problem:
+            error = f"{item.path}: {problem.strerror or problem}"
+        clips.append(PlannedClip(item, sha256, min(lengths, default=None), error))
+    return clips
+
+
+def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
+    """At most so many items, from as many speakers as possible, the same ones for the same seed; in their order."""
+    if clips is None or clips >= len(items):
+        return list(items)
+    rng = random.Random(seed)
+    speakers: dict[str, deque[Item]] = defaultdict(deque)
+    for item in rng.sample(list(items), len(items)):
+        speakers[item.speaker or item.id].append(item)
+    turns = deque(speakers.values())
+    taken: set[str] = set()
+    while len(taken) < clips:
+        speaker = turns.popleft()
+        taken.add(speaker.popleft().id)
+        if speaker:
+            turns.append(speaker)
+    return [item for item in items if item.id in taken]
+
+
+def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
+    wanted: dict[str, list[str]] = {}
+    for spec in suite.codecs:
+        name, _, only = spec.partition("@")
+        for each in codecs.names() if name == "*" else [name]:
+            wanted.setdefault(each, []).extend(only.split("+") if only else ["*"])
+    points = []
+    for name, only_labels in wanted.items():
+        try:
+            codec = codecs.get(name)
+            for label in only_labels:
+                if label != "*":
+                    codec.point(label)
+        except KeyError as error:
+            raise SuiteError(str(error.args[0])) from error
+        unavailable = codec.available() or ""
+        for content in contents:
+            for point in codec.points:
+                if content not in point.content or (labels and point.label not in labels):
+                    continue
+                if "*" not in only_labels and point.label not in only_labels:
+                    continue
+                fingerprint = "" if unavailable else codec_fingerprint(codec, point)
+                points.append(PlannedPoint(codec, point, content, fingerprint, unavailable))
+    if not points:
+        raise SuiteError(
+            f"no operating point is left of codecs {', '.join(suite.codecs)}"
+            + (f" with the labels {', '.join(sorted(labels))}" if labels else "")
+            + "; see `bench list codecs`"
+        )
+    return points
+
+
+def _file_digest(path: Path) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()

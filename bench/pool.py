@@ -1,0 +1,230 @@
+"""Worker processes that tasks cannot bring down.
+
+Each worker is a spawned process with single-threaded numerics that runs one task at a time. A task that raises, kills
+its worker or takes too long becomes a `Failure` that names the stage it was in; the worker is replaced and the rest
+goes on. Results arrive in the order in which they are done.
+
+An executor for many machines needs `submit` and `results` only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+#: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
+THREADS = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
+
+Stage = Callable[[str], None]
+
+
+class Task(Protocol):
+    """A picklable piece of work; tasks of one group share what a worker keeps for it."""
+
+    @property
+    def group(self) -> str: ...
+
+    def run(self, stage: Stage) -> Any:
+        """Do the work; `stage(name)` says what is done now, and restarts the time limit."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task gave no value.
+
+    Attributes
+    ----------
+    kind : "raised", "crashed" (the worker process died) or "timeout".
+    stage : the last stage that the task named, empty if none.
+    detail : the exception with its traceback, the exit code or the limit.
+    """
+
+    kind: Literal["raised", "crashed", "timeout"]
+    stage: str
+    detail: str
+
+
+def _serve(pipe: Connection, modules: Sequence[Path]) -> None:
+    """A worker's life: receive a task, send stages and then the result, until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    try:
+        from ..codecs import registry
+        from ..codecs._load import load_module
+
+        registry.names()
+        for module in modules:
+            load_module(module)
+    except Exception:
+        pipe.send(("broken", traceback.format_exc()))
+        return
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            try:
+                task = pipe.recv()
+                value = task.run(lambda name: pipe.send(("stage", name)))
+                pipe.send(("value", value))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                pipe.send(("raised", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    task: Task | None = None
+    group: str = ""
+    stage: str = ""
+    deadline: float = 0.0
+
+
+class Pool:
+    """Workers over tasks.
+
+    Parameters
+    ----------
+    jobs : number of worker processes.
+    timeout : seconds that one stage of a task may take.
+    modules : files of codec adapters that every worker loads.
+    """
+
+    def __init__(self, jobs: int, timeout: float, modules: Sequence[Path] = ()) -> None:
+        self._timeout, self._modules = timeout, tuple(modules)
+        self._context = multiprocessing.get_context("spawn")
+        self._waiting: OrderedDict[str, deque[Task]] = OrderedDict()
+        self._urgent: deque[Task] = deque()
+        self._limit = jobs
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.pipe.close()  # an idle worker ends by itself
+            if worker.task is not None:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(5)
+            self._end(worker)
+        self._workers = []
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live."""
+        return [worker.process.pid for worker in self._workers]
+
+    def submit(self, task: Task, urgent: bool = False) -> None:
+        """Queue a task; an urgent one, such as a retry, goes first."""
+        if urgent:
+            self._urgent.append(task)
+        else:
+            self._waiting.setdefault(task.group, deque()).append(task)
+
+    def results(self) -> Iterator[tuple[Task, Any]]:
+        """Run all tasks, also those that are submitted meanwhile; yields (task, value or Failure)."""
+        while True:
+            self._feed()
+            busy = [worker for worker in self._workers if worker.task is not None]
+            if not busy:
+                return
+            soonest = min(worker.deadline for worker in busy)
+            wait([worker.pipe for worker in busy], timeout=max(0.0, min(soonest - time.monotonic(), 1.0)))
+            for worker in busy:
+                outcome = self._listen(worker)
+                if outcome is not None:
+                    task, worker.task, worker.stage = worker.task, None, ""
+                    if isinstance(outcome, Failure) and outcome.kind != "raised":
+                        self._end(worker)
+                        self._workers.remove(worker)
+                    self._feed()
+                    assert task is not None
+                    yield task, outcome
+
+    def _feed(self) -> None:
+        """Give every idle worker a task: of the group it has, else of a group that nobody has, else of the longest."""
+        idle = [worker for worker in self._workers if worker.task is None]
+        while (self._urgent or self._waiting) and (idle or len(self._workers) < self._limit):
+            worker = idle.pop() if idle else self._start()
+            if self._urgent:
+                task = self._urgent.popleft()
+            else:
+                group = self._choose(worker.group)
+                task = self._waiting[group].popleft()
+                if not self._waiting[group]:
+                    del self._waiting[group]
+            worker.group, worker.task, worker.deadline = task.group, task, time.monotonic() + self._timeout
+            with contextlib.suppress(OSError):  # it died idle: noticed by _listen
+                worker.pipe.send(task)
+
+    def _choose(self, last: str) -> str:
+        if last in self._waiting:
+            return last
+        taken = {worker.group for worker in self._workers}
+        free = next((group for group in self._waiting if group not in taken), None)
+        return free if free is not None else max(self._waiting, key=lambda group: len(self._waiting[group]))
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        before = {name: os.environ.get(name) for name in THREADS}
+        os.environ.update(THREADS)
+        try:
+            process = self._context.Process(target=_serve, args=(theirs, self._modules), daemon=True)
+            process.start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def _listen(self, worker: _Worker) -> Any:
+        """The outcome of the worker's task, None while it goes on."""
+        try:
+            while worker.pipe.poll():
+                kind, value = worker.pipe.recv()
+                if kind == "value":
+                    return value
+                if kind == "raised":
+                    return Failure("raised", worker.stage, value)
+                if kind == "broken":
+                    raise RuntimeError(f"a worker could not start:\n{value}")
+                worker.stage, worker.deadline = value, time.monotonic() + self._timeout
+        except (EOFError, OSError):
+            worker.process.join(5)
+            return Failure(
+                "crashed", worker.stage, f"the worker process ended with exit code {worker.process.exitcode}"
+            )
+        if time.monotonic() > worker.deadline:
+            return Failure("timeout", worker.stage, f"no end after {self._timeout:g} s")
+        return None
+
+    def _end(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        worker.process.kill()
+        worker.process.join(10)

@@ -1,0 +1,93 @@
+"""What a number needs to be believed and made again: versions, machine, command, commit."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from .metrics import Metric
+
+#: distributions whose version can change a number
+PACKAGES = (
+    "av",
+    "ai-edge-litert",
+    "ffmpeg-python",
+    "imageio-ffmpeg",
+    "lc3py",
+    "numba",
+    "numpy",
+    "pandas",
+    "pesq",
+    "pycodec2",
+    "pyloudnorm",
+    "pystoi",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "torch",
+    "visqol-python",
+)
+
+
+def packages() -> dict[str, str]:
+    """Versions of the installed packages that can change a number, codecbench first."""
+    found = {"codecbench": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """CPU model, cores, frequency governor if known, memory, system, Python, and the load at this moment."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        cpu = match.group(1) if match else cpu
+    governor = None
+    with contextlib.suppress(OSError):
+        governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "governor": governor,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of codecbench's own checkout, with "+" where it was changed; None when it is installed."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        run = ["git", "-C", str(root)]
+        commit = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        dirty = subprocess.run([*run, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def describe(metric: Metric, fingerprint: str) -> dict[str, Any]:
+    """A metric's declaration as the store keeps it."""
+    try:
+        version = importlib.metadata.version(metric.package) if metric.package else __version__
+    except importlib.metadata.PackageNotFoundError:
+        version = "absent"
+    kept = asdict(metric)
+    for key in ("function", "prepare", "available"):
+        kept.pop(key)
+    return {**kept, "version": version, "fingerprint": fingerprint}

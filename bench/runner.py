@@ -1,0 +1,304 @@
+"""The driver of a run: gives units to workers and writes what they give into the store.
+
+Each phase skips what the store already holds, so the same call goes on where the last one stopped, however it stopped:
+
+1. reconcile  rows of clips, operating points or metrics that have changed since are removed
+2. checks     the self-checks of each content
+3. units      every (clip, operating point) with its metrics
+4. timing     one operating point at a time, alone
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..corpora._open import open_corpus
+from .cache import Index
+from .checks import CheckTask, broken_row, check_tasks
+from .metrics import Reason
+from .plan import Plan, PlannedClip
+from .pool import Failure, Pool
+from .record import describe_run, reconcile, write_unit
+from .store import FILE, Store, StoreError, TimingRow
+from .timing import TimingTask, failed_row
+from .work import Coded, ScoreValue, Unit, UnitResult
+
+#: how often a unit is tried when it takes its worker down
+ATTEMPTS = 3
+
+#: progress: (phase, done, total)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is executed; nothing here changes a number.
+
+    Attributes
+    ----------
+    jobs : worker processes.
+    timeout : seconds that one stage of a unit (encode, decode, one metric) may take.
+    cache : the cache's folder, None to keep and use nothing.
+    retry_failed : try again what failed before.
+    command : what the user typed, for the record.
+    created : ISO time, for the record.
+    """
+
+    jobs: int
+    timeout: float = 300.0
+    cache: Path | None = None
+    retry_failed: bool = False
+    command: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to."""
+
+    folder: Path
+    units: int
+    failed: int
+    missing_scores: int
+    failed_checks: int
+    computed: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 some units failed, 3 a self-check failed."""
+        return 3 if self.failed_checks else 1 if self.failed else 0
+
+
+def execute(
+    plan: Plan,
+    folder: Path,
+    settings: Settings,
+    progress: Progress = lambda *_: None,
+    finish: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Run a plan into a folder, going on with what is there; then call `finish` unless nothing has changed since.
+
+    Raises StoreError if another plan's run is there.
+    """
+    store = Store(folder, create=True)
+    try:
+        plan_digest = plan.digest()
+        there = store.get("plan")
+        if there is not None and there != plan_digest:
+            raise StoreError(
+                f"{folder} holds a run of another plan (suite {store.get('suite')['name']}); "
+                "give another --out, or --no-resume to start anew there"
+            )
+        reconcile(store, plan, settings.retry_failed)
+        describe_run(store, plan, settings.command, settings.created, plan_digest)
+        index = Index(settings.cache) if settings.cache else None
+        try:
+            _run_checks(store, plan, settings, progress)
+            computed = _run_units(store, plan, settings, index, progress)
+            _run_timing(store, plan, settings, progress)
+        finally:
+            if index:
+                index.close()
+        with store:
+            store.set("status", "complete")
+        if not store.get("written"):
+            finish()
+            with store:
+                store.set("written", True)
+        return _outcome(store, plan, folder, computed)
+    except KeyboardInterrupt:
+        with store:
+            store.set("status", "interrupted")
+        raise
+    finally:
+        store.close()
+
+
+def start_anew(folder: Path) -> None:
+    """Remove a run's store, so that the next run starts from nothing; other files are left alone."""
+    for path in folder.glob(f"{FILE}*"):
+        path.unlink()
+
+
+def _run_checks(store: Store, plan: Plan, settings: Settings, progress: Progress) -> None:
+    done = {row["name"] for row in store.rows("SELECT name FROM checks")}
+    tasks = []
+    for content in plan.contents:
+        clips = tuple(item.path for item in open_corpus(content, "speech")[:2])  # the embedded corpora
+        names = tuple(metric.name for metric in plan.metrics_for(content))
+        tasks += [
+            t for t in check_tasks(content, clips, names) if not any(n.startswith(f"{content} {t.check}") for n in done)
+        ]
+    if not tasks:
+        return
+    _changes(store)
+    progress("self-checks", 0, len(tasks))
+    with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
+        for task in tasks:
+            pool.submit(task)
+        for count, (done_task, value) in enumerate(pool.results(), 1):
+            assert isinstance(done_task, CheckTask)
+            rows = [broken_row(done_task, f"{value.kind}: {value.detail}")] if isinstance(value, Failure) else value
+            with store:
+                store.put(rows)
+            progress("self-checks", count, len(tasks))
+
+
+def _changes(store: Store) -> None:
+    """Note that tables and page no longer show what the store holds."""
+    with store:
+        store.set("written", False)
+
+
+def _run_units(store: Store, plan: Plan, settings: Settings, index: Index | None, progress: Progress) -> int:
+    """Returns the number of units that workers computed, rather than the store or the cache held."""
+    have = {
+        (r["corpus"], r["clip"], r["codec"], r["point"]): r["status"]
+        for r in store.rows("SELECT corpus, clip, codec, point, status FROM results")
+    }
+    scored: dict[tuple[str, str, str, str], set[str]] = {}
+    for r in store.rows("SELECT corpus, clip, codec, point, metric FROM scores"):
+        scored.setdefault((r["corpus"], r["clip"], r["codec"], r["point"]), set()).add(r["metric"])
+    units, total = [], 0
+    clips: dict[tuple[str, str], PlannedClip] = {}
+    fingerprints = dict(zip([m.name for m in plan.metrics], plan.metric_fingerprints, strict=True))
+    for clip, planned in plan.units():
+        total += 1
+        key = (clip.item.corpus, clip.item.id, planned.codec.name, planned.point.label)
+        names = [metric.name for metric in plan.metrics_for(planned.content)]
+        if key in have and (have[key] != "ok" or scored.get(key, set()) >= set(names)):
+            continue
+        clips[key[:2]] = clip
+        units.append(
+            Unit(
+                corpus=key[0],
+                clip=key[1],
+                path=clip.item.path,
+                start=clip.item.start,
+                max_seconds=clip.seconds,
+                content=planned.content,
+                clip_key=clip.key if not clip.error else "",
+                codec=key[2],
+                point=key[3],
+                fingerprint=planned.fingerprint,
+                metrics=tuple((name, fingerprints[name]) for name in names),
+                cache=settings.cache,
+            )
+        )
+    done = total - len(units)
+    progress("clips x points", done, total)
+    if not units:
+        return 0
+    _changes(store)
+    computed = 0
+    with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
+        for unit in units:
+            cached = _from_cache(unit, index) if index else None
+            if cached:
+                write_unit(store, None, clips[unit.corpus, unit.clip], unit, cached)
+                done += 1
+                progress("clips x points", done, total)
+            else:
+                pool.submit(unit)
+        for task, value in pool.results():
+            assert isinstance(task, Unit)
+            if isinstance(value, Failure):
+                retry = _retry(task, value)
+                if retry:
+                    pool.submit(retry, urgent=True)
+                    continue
+                value = UnitResult(_unit_reason(value), f"{value.stage}: {value.detail}", None, (), None, 0.0)
+            write_unit(store, index, clips[task.corpus, task.clip], task, value)
+            done, computed = done + 1, computed + 1
+            progress("clips x points", done, total)
+    return computed
+
+
+def _unit_reason(failure: Failure) -> str:
+    return {"raised": "codec_failed", "crashed": "crashed", "timeout": "timeout"}[failure.kind]
+
+
+def _retry(unit: Unit, failure: Failure) -> Unit | None:
+    """The unit to try again, None if it has been tried enough. A metric that did it twice is left out."""
+    if failure.kind == "raised":
+        return None
+    if failure.stage.startswith("metric ") and unit.attempt > 1:
+        reason = Reason.CRASHED if failure.kind == "crashed" else Reason.TIMEOUT
+        score = ScoreValue(failure.stage.removeprefix("metric "), None, reason.value, failure.detail)
+        return dataclasses.replace(unit, skip=(*unit.skip, score), attempt=1)
+    return dataclasses.replace(unit, attempt=unit.attempt + 1) if unit.attempt < ATTEMPTS else None
+
+
+def _from_cache(unit: Unit, index: Index) -> UnitResult | None:
+    """The unit's result if the cache has all of it."""
+    entry = index.get(unit.recipe) if unit.clip_key else None
+    if not isinstance(entry, dict):
+        return None
+    coded = Coded(**entry["coded"])
+    scores = []
+    for name, fingerprint in unit.metrics:
+        score = index.get(unit.score_key(fingerprint, coded.wave_sha256))
+        if not isinstance(score, list):
+            return None
+        scores.append(ScoreValue(name, *score))
+    rate, seconds, channels = entry["clip"]
+    return UnitResult("", "", coded, tuple(scores), (rate, seconds, channels), 0.0)
+
+
+def _run_timing(store: Store, plan: Plan, settings: Settings, progress: Progress) -> None:
+    """Time what was coded without a failure, on the shortest of a few clips, one worker alone."""
+    suite = plan.suite
+    if not suite.timing_repeats:
+        return
+    done = {(r["codec"], r["point"], r["content"]) for r in store.rows("SELECT codec, point, content FROM timings")}
+    tasks = []
+    for planned in plan.points:
+        key = (planned.codec.name, planned.point.label, planned.content)
+        if planned.unavailable or key in done:
+            continue
+        rows = store.rows(
+            "SELECT c.corpus, c.clip FROM results r JOIN clips c USING (corpus, clip) WHERE r.codec = ? AND r.point = ?"
+            " AND c.content = ? AND r.status = 'ok' AND c.seconds >= 1 ORDER BY c.corpus, c.clip LIMIT ?",
+            *key,
+            suite.timing_clips,
+        )
+        items = {(c.item.corpus, c.item.id): c for c in plan.clips}
+        clips = [items[r["corpus"], r["clip"]] for r in rows]
+        if clips:
+            tasks.append(
+                TimingTask(*key, tuple((c.item.path, c.item.start, c.seconds) for c in clips), suite.timing_repeats)
+            )
+    if not tasks:
+        return
+    _changes(store)
+    progress("timing", 0, len(tasks))
+    with Pool(1, settings.timeout, plan.modules) as pool:
+        for task in tasks:
+            pool.submit(task)
+        for count, (timed, value) in enumerate(pool.results(), 1):
+            assert isinstance(timed, TimingTask)
+            rows_out: list[TimingRow] = (
+                [failed_row(timed, f"{value.kind} in {value.stage}: {value.detail}")]
+                if isinstance(value, Failure)
+                else value
+            )
+            with store:
+                store.put(rows_out)
+            progress("timing", count, len(tasks))
+
+
+def _outcome(store: Store, plan: Plan, folder: Path, computed: int) -> Outcome:
+    def count(query: str) -> int:
+        return int(store.rows(query)[0]["n"])
+
+    return Outcome(
+        folder,
+        len(plan.units()),
+        count("SELECT count(*) AS n FROM results WHERE status != 'ok'"),
+        count("SELECT count(*) AS n FROM scores WHERE value IS NULL"),
+        count("SELECT count(*) AS n FROM checks WHERE passed = 0"),
+        computed,
+    )

@@ -1,0 +1,148 @@
+"""Suites: what a run measures, as a TOML file.
+
+title = "Our product's rates"
+extends = "speech"                          # a suite that ships, or a path; what is not said is taken from it
+corpora = ["speech", "librispeech:/data/LibriSpeech"]
+codecs = ["opus@6+12", "amr_wb"]            # name, or name@point+point; "*" is every codec
+metrics = ["pesq_wb", "stoi"]
+seed = 0                                    # of the choice of clips under a limit, and of the bootstrap
+[limits]
+clips = 20                                  # at most so many clips of a corpus, spread evenly over it
+max_seconds = 10                            # only the first seconds of each clip
+[timing]
+clips = 3
+repeats = 3                                 # 0: no timing
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from ..corpora import Content
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class SuiteError(Exception):
+    """A suite that cannot be used; names the file, the key and what it should be."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a run measures. `clips` and `max_seconds` are None where there is no limit."""
+
+    name: str
+    title: str
+    corpora: tuple[str, ...]
+    codecs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    content: Content = "speech"
+    seed: int = 0
+    clips: int | None = None
+    max_seconds: float | None = None
+    timing_clips: int = 3
+    timing_repeats: int = 3
+
+    def digest(self) -> str:
+        """Hash of everything but the name and title; 64 hex digits."""
+        what = {key: value for key, value in asdict(self).items() if key not in {"name", "title"}}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+_KEYS: dict[str, type] = {
+    "title": str,
+    "extends": str,
+    "corpora": list,
+    "codecs": list,
+    "metrics": list,
+    "content": str,
+    "seed": int,
+    "limits": dict,
+    "timing": dict,
+}
+_SUB = {"limits": ("clips", "max_seconds"), "timing": ("clips", "repeats")}
+
+
+def shipped() -> list[str]:
+    """Names of the suites that ship."""
+    files = resources.files(__package__).joinpath("suites").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """A suite by the name of one that ships, or by the path of a TOML file. Raises SuiteError."""
+    data = _read(name, ())
+    limits, timing = data.get("limits", {}), data.get("timing", {})
+    try:
+        return Suite(
+            name=Path(name).stem,
+            title=str(data.get("title", Path(name).stem)),
+            corpora=tuple(data["corpora"]),
+            codecs=tuple(data["codecs"]),
+            metrics=tuple(data["metrics"]),
+            content=data.get("content", "speech"),
+            seed=int(data.get("seed", 0)),
+            clips=limits.get("clips"),
+            max_seconds=limits.get("max_seconds"),
+            timing_clips=int(timing.get("clips", 3)),
+            timing_repeats=int(timing.get("repeats", 3)),
+        )
+    except KeyError as error:
+        raise SuiteError(f'suite {name}: {error.args[0]!r} is missing; give it, or extends = "speech"') from error
+
+
+def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name in seen:
+        raise SuiteError(f"suite {name} extends itself: {' -> '.join((*seen, name))}")
+    if name in shipped():
+        text = resources.files(__package__).joinpath("suites").joinpath(f"{name}.toml").read_text("utf-8")
+        base = Path()
+    else:
+        path = Path(name)
+        if path.suffix != ".toml":
+            raise SuiteError(f"no suite named {name!r}; there are: {', '.join(shipped())}, or give a .toml file")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SuiteError(f"suite {name}: cannot be read: {error}") from error
+        base = path.parent
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"suite {name}: {error}") from error
+    _validate(name, data)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return data
+    if parent not in shipped():
+        parent = str(base / parent)
+    merged = _read(parent, (*seen, name))
+    for key, value in data.items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+def _validate(name: str, data: dict[str, Any]) -> None:
+    for key, value in data.items():
+        if key not in _KEYS:
+            raise SuiteError(f"suite {name}: unknown key {key!r}; there are: {', '.join(_KEYS)}")
+        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+            raise SuiteError(f"suite {name}: {key} is {value!r}, not a {_KEYS[key].__name__}")
+        if key == "content" and value not in get_args(Content):
+            raise SuiteError(f"suite {name}: content is {value!r}, not one of {', '.join(get_args(Content))}")
+        if isinstance(value, list) and not (value and all(isinstance(v, str) and v for v in value)):
+            raise SuiteError(f"suite {name}: {key} must be a list of names that is not empty")
+        for sub, number in value.items() if isinstance(value, dict) else ():
+            if sub not in _SUB[key]:
+                raise SuiteError(f"suite {name}: unknown key {key}.{sub}; there are: {', '.join(_SUB[key])}")
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or number < 0:
+                raise SuiteError(f"suite {name}: {key}.{sub} is {number!r}, not a number >= 0")

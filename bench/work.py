@@ -1,0 +1,167 @@
+"""The unit of work: one clip through one operating point and its metrics. A worker runs it; it writes to the cache."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..codecs import CodecError
+from ..codecs import registry as codecs
+from .audio import AudioError, Clip, read
+from .cache import Files, Index
+from .fingerprint import digest
+from .metrics import Reason, evaluate
+from .metrics import registry as metrics
+from .metrics._metric import ReferenceCache
+from .pipeline import Stream, decode, encode
+from .pool import Stage
+
+
+@dataclass(frozen=True)
+class ScoreValue:
+    """A metric's score of a unit: a value, or None with a reason."""
+
+    metric: str
+    value: float | None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What coding a clip gave; the part of a result that the cache keeps under its recipe."""
+
+    bits: int
+    setup_bits: int
+    coded_seconds: float
+    native_rate: int
+    delay_samples: int
+    frame_samples: int
+    wave: str  # key of the decoded clip in the cache
+    wave_sha256: str  # of its samples
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What a unit gave. `reason` is empty if it was coded; then each metric has a score, or a reason of its own."""
+
+    reason: str
+    detail: str
+    coded: Coded | None
+    scores: tuple[ScoreValue, ...]
+    clip: tuple[int, float, int] | None  # rate, seconds, channels of the reference
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One (clip, codec, point). `skip` names metrics that crashed a worker on this unit before, with the reason."""
+
+    corpus: str
+    clip: str
+    path: Path
+    start: float
+    max_seconds: float | None
+    content: str
+    clip_key: str
+    codec: str
+    point: str
+    fingerprint: str
+    metrics: tuple[tuple[str, str], ...]  # name, fingerprint
+    cache: Path | None
+    skip: tuple[ScoreValue, ...] = ()
+    attempt: int = field(default=1, compare=False)
+
+    @property
+    def group(self) -> str:
+        return self.clip_key or f"{self.corpus}/{self.clip}"
+
+    @property
+    def recipe(self) -> str:
+        """Cache key of what was coded."""
+        return digest("coded", self.clip_key, self.fingerprint)
+
+    def score_key(self, metric_fingerprint: str, wave_sha256: str) -> str:
+        """Cache key of a score."""
+        return digest("score", self.clip_key, wave_sha256, metric_fingerprint)
+
+    def run(self, stage: Stage) -> UnitResult:
+        """Code the clip and score it. Whatever is wrong with clip or codec comes back as a reason."""
+        began = time.monotonic()
+
+        def result(
+            reason: str, detail: str = "", coded: Coded | None = None, scores: tuple[ScoreValue, ...] = ()
+        ) -> UnitResult:
+            return UnitResult(reason, detail, coded, scores, clip, time.monotonic() - began)
+
+        clip = None
+        stage("read")
+        try:
+            reference = _reference(self.path, self.start, self.max_seconds, self.clip_key)
+        except AudioError as error:
+            return result("clip_unreadable", str(error))
+        ref = reference.clip
+        clip = (ref.rate, ref.seconds, ref.channels)
+        try:
+            coded, wave = self._code(ref, stage)
+        except CodecError as error:
+            return result("codec_failed", str(error))
+        scores = []
+        done = {score.metric: score for score in self.skip}
+        index = _index(self.cache) if self.cache else None
+        for name, fingerprint in self.metrics:
+            if name in done:
+                scores.append(done[name])
+                continue
+            known = index.get(self.score_key(fingerprint, coded.wave_sha256)) if index else None
+            if isinstance(known, list):
+                scores.append(ScoreValue(name, *known))
+                continue
+            stage(f"metric {name}")
+            score = evaluate(metrics.get(name), reference, wave)
+            value = None if math.isnan(score.value) else score.value
+            scores.append(ScoreValue(name, value, score.reason.value if score.reason else "", score.detail))
+        return result("", "", coded, tuple(scores))
+
+    def _code(self, ref: Clip, stage: Stage) -> tuple[Coded, Clip]:
+        codec = codecs.get(self.codec)
+        point = codec.point(self.point, self.content)
+        files = Files(self.cache)
+        stage("encode")
+        blob = files.get_stream(self.recipe)
+        stream = Stream.from_bytes(blob) if blob is not None else None
+        if stream is None:
+            stream = encode(codec, point, ref)
+            blob = stream.to_bytes()
+            files.put_stream(self.recipe, blob)
+        stage("decode")
+        key = digest("wave", hashlib.sha256(blob or b"").hexdigest(), self.fingerprint, ref.rate, ref.length)
+        wave = files.get_wave(key)
+        if wave is None or (wave.rate, wave.samples.shape) != (ref.rate, ref.samples.shape):
+            wave = decode(codec, point, stream, ref)
+            files.put_wave(key, wave)
+        native = stream.parts[0].rate
+        sha = hashlib.sha256(wave.samples.tobytes()).hexdigest()
+        frame, delay = codec.frame(native, point), codec.delay(native, point)
+        return Coded(stream.bits, stream.setup_bits, stream.seconds, native, delay, frame, key, sha), wave
+
+
+def cacheable(score: ScoreValue) -> bool:
+    """False for what another attempt or machine might give."""
+    passing = {Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED}
+    return score.reason not in {reason.value for reason in passing}
+
+
+@functools.lru_cache(maxsize=1)
+def _reference(path: Path, start: float, seconds: float | None, key: str) -> ReferenceCache:
+    """The clip last worked on, with what metrics prepared for it; `key` tells a file that changed."""
+    return ReferenceCache(read(path, start, seconds))
+
+
+@functools.cache
+def _index(folder: Path) -> Index:
+    return Index(folder)
