@@ -2,6 +2,7 @@
 
 frame.py     the run as pandas tables: one row a result, one row an operating point
 view.py      the same as sections for people: status, tables, failures, checks
+numbers.py   how numbers are written
 failures.py  what failed and why
 plots.py     rate-quality curves
 page.py      index.html

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .markdown import NOT_COMMON
-from .view import MISSING, View, number
+from .numbers import MISSING, number
+from .view import View
 
 
 def render(view: View, figures: dict[str, bytes]) -> str:
@@ -42,7 +43,7 @@ def render(view: View, figures: dict[str, bytes]) -> str:
 def _pairs(value: Any) -> list[tuple[str, str]]:
     """A dictionary of the store as rows; anything else as one row without a name."""
     items = value.items() if isinstance(value, dict) else [("", value)] if value is not None else []
-    return [(str(key), ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for key, v in items]
+    return [(str(key), "unknown" if v is None else str(v)) for key, v in items]
 
 
 def _limit(value: Any) -> str:

@@ -96,7 +96,7 @@ def _table(view: View, content: str, times: bool, intervals: bool) -> Table:
         show_edge=False,
     )
     table.add_column("codec", no_wrap=True)
-    heads = ["kbit/s", *(m.heading for m in metrics), *(["RTF enc", "RTF dec", "delay ms"] if times else []), "n"]
+    heads = ["kbit/s", *(m.heading_short for m in metrics), *(["RTF enc", "RTF dec", "delay ms"] if times else []), "n"]
     for head in heads:
         # A heading is broken at spaces, so that a column is as wide as its numbers.
         table.add_column(Text("\n".join(wrap(head, 6, break_long_words=False))), justify="right", no_wrap=True)

@@ -5,7 +5,6 @@ Page, Markdown and terminal show the same things from here; each only lays them 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -14,27 +13,7 @@ from typing import Any, Literal
 
 from . import frame as tables
 from .failures import Failure, counts_text, failures, tally
-
-MISSING = "–"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number for a table; a dash where there is none."""
-    if value is None or value != value:
-        return MISSING
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def kbps(value: float) -> str:
-    """Rates to three digits, as in "6.00", "12.7", "128"."""
-    return number(value, 2 if value < 10 else 1 if value < 100 else 0)
-
-
-def rtf(value: float) -> str:
-    """A real-time factor with two significant digits."""
-    return number(value, 1 if value >= 1 else 2 if value >= 0.1 else 3 if value >= 0.01 else 4)
+from .numbers import MISSING, kbps, number, rtf
 
 
 @dataclass(frozen=True)
@@ -85,8 +64,16 @@ class Metric:
     def heading(self) -> str:
         """Title, unit and an arrow to the better side."""
         unit = f" ({self.about['unit']})" if self.about.get("unit") else ""
-        arrow = "" if self.higher_is_better is None else " ↑" if self.higher_is_better else " ↓"
-        return f"{self.title}{unit}{arrow}"
+        return f"{self.title}{unit}{self._arrow}"
+
+    @property
+    def heading_short(self) -> str:
+        """Title and arrow, for where there is no room for a unit."""
+        return f"{self.title}{self._arrow}"
+
+    @property
+    def _arrow(self) -> str:
+        return "" if self.higher_is_better is None else " ↑" if self.higher_is_better else " ↓"
 
 
 @dataclass(frozen=True)
@@ -127,6 +114,13 @@ class View:
     def metrics_of(self, content: str) -> list[Metric]:
         """The metrics asked for on this content."""
         return [self.metrics[m] for m in tables.metrics_of(self.frame, list(self.metrics), content)]
+
+    def groups(self, content: str) -> str:
+        """How many speakers, or clips, the intervals are over: "9" or "8 to 9"; empty if there is no interval."""
+        part = self.summary[self.summary["content"] == content]
+        columns = [part[f"{m.name}_clusters"].dropna() for m in self.metrics_of(content)]
+        counts = sorted({int(n) for column in columns for n in column if n})
+        return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else ""
 
     def lines(self, content: str) -> list[Line]:
         """The summary of one content as text."""
@@ -174,8 +168,9 @@ class View:
         )
 
     def _gaps(self, row: dict[str, Any]) -> str:
-        """Clips of the run that this point has no coded result for, and why."""
-        counts = self._failed.get((row["content"], row["codec"], row["point"]), {})
+        """Clips that this point has no coded result for, and why; an unreadable clip is no point's fault."""
+        counts = dict(self._failed.get((row["content"], row["codec"], row["point"]), {}))
+        counts.pop("clip_unreadable", None)
         silent = row["clips"] - row["coded"] - row["failures"]
         return counts_text(counts | ({"not run": silent} if silent else {}))
 
@@ -208,11 +203,12 @@ class View:
     def unavailable(self) -> list[dict[str, Any]]:
         """Codecs of the plan that could not run: codec, family, points, reason."""
         found: dict[tuple[str, str, str], list[str]] = {}
-        for p in self.run.points[self.run.points["unavailable"] != ""].to_dict("records"):
+        points = self.run.points[self.run.points["unavailable"] != ""]
+        for p in points.sort_values(["codec", "kbps_nominal", "point"]).to_dict("records"):
             found.setdefault((p["codec"], p["family"], p["unavailable"]), []).append(p["point"])
         return [
-            {"codec": codec, "family": family, "reason": reason, "points": list(dict.fromkeys(points))}
-            for (codec, family, reason), points in sorted(found.items())
+            {"codec": codec, "family": family, "reason": reason, "points": list(dict.fromkeys(labels))}
+            for (codec, family, reason), labels in sorted(found.items())
         ]
 
     @cached_property

@@ -17,6 +17,7 @@ import pytest
 from codecbench.bench.cli import main
 from codecbench.bench.store import CheckRow, ClipRow, PointRow, ResultRow, ScoreRow, Store, StoreError, TimingRow
 from codecbench.reports.frame import load, on_intersection, summary
+from codecbench.reports.numbers import kbps, number, rtf
 from codecbench.reports.terminal import print_summary
 from codecbench.reports.write import write_outputs
 from rich.console import Console
@@ -360,7 +361,7 @@ def test_an_unfinished_run_counts_what_was_not_run(tmp_path: Path) -> None:
     assert "not run ×13" in (tmp_path / "index.html").read_text()
 
 
-@pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (80, "Left out"), (40, "mp3 16, 16.0 kbit/s")])
+@pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (68, "Left out"), (40, "mp3 16, 16.0 kbit/s")])
 def test_terminal_summary_fits(run_dir: Path, width: int, has: str) -> None:
     console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
     print_summary(run_dir, console)
@@ -371,6 +372,29 @@ def test_terminal_summary_fits(run_dir: Path, width: int, has: str) -> None:
     assert "1 of 2 self-checks failed" in text
     assert "codec ×2" in text
     assert "evs" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        (number(math.nan, 2), "–"),
+        (number(None, 2), "–"),
+        (number(math.inf, 1), "∞"),
+        (number(-0.04, 1), "0.0"),
+        (number(-1.26, 1), "−1.3"),
+        (number(0.0, 3), "0.000"),
+        (kbps(6.004), "6.00"),
+        (kbps(12.65), "12.7"),
+        (kbps(128.4), "128"),
+        (kbps(math.nan), "–"),
+        (rtf(3.21), "3.2"),
+        (rtf(0.0123), "0.012"),
+        (rtf(0.00031), "3e−4"),
+        (rtf(math.nan), "–"),
+    ],
+)
+def test_numbers(text: str, want: str) -> None:
+    assert text == want
 
 
 def test_show(run_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
