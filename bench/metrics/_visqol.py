@@ -15,6 +15,12 @@ All but the first two leave the scores equal to the last bit. Nothing here start
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -82,7 +88,8 @@ class Scorer:
             from visqol import api
 
             self.mapper = quality_mapper.SvrSimilarityToQualityMapper(api._DEFAULT_SVR_MODEL)
-        self.mapper.init()
+        with quiet_stderr():
+            self.mapper.init()
 
     def frames(self, n: int) -> int:
         return 1 + (n - self.window.size) // self.hop if n > self.window.size else 0
@@ -234,10 +241,40 @@ class Scorer:
         return new
 
 
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Without what C code writes there: the model's runtime greets each process, in the middle of a progress bar."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def ensure_compiler_cache() -> None:
+    """Give numba a folder for compiled code if neither the package's nor the user's cache can be written.
+
+    Processes started after this one share it, so that one of them compiles (8 s) for all; it is removed at exit.
+    """
+    import numba
+
+    try:
+        numba.njit(cache=True)(ensure_compiler_cache)  # looks for a folder; compiles nothing
+    except RuntimeError:
+        folder = tempfile.mkdtemp(prefix="codecbench-numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        setattr(numba.config, "CACHE_DIR", folder)  # noqa: B010  numba makes these names at run time
+
+
 @lru_cache(maxsize=2)
 def scorer(mode: Mode) -> Scorer:
     """The scorer of a mode, one a process. Raises MetricError(NOT_INSTALLED)."""
     try:
+        ensure_compiler_cache()
         return Scorer(mode)
     except ImportError as error:
         raise MetricError(Reason.NOT_INSTALLED, f"{error}; pip install 'visqol-python[all]==3.8.0'") from error
