@@ -170,7 +170,7 @@ class FfmpegCodec(AvCodec):
         said = done.stderr.decode(errors="replace").strip()
         # ffmpeg warns, and goes on, when an option is known to another encoder only.
         if done.returncode or "has not been used for any stream" in said:
-            raise CodecError(f"{self.name}: ffmpeg failed (exit code {done.returncode}): {said[-500:]}")
+            raise CodecError(f"{self.name}: ffmpeg failed (exit code {done.returncode}): {said[:500]}")
         return done.stdout
 
     def _split(self, data: bytes, clip: Clip, point: Point) -> tuple[list[bytes], bytes]:

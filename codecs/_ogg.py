@@ -9,6 +9,8 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+from ._codec import CodecError
+
 #: each byte's bits in reverse
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -29,12 +31,14 @@ def _page(packets: Sequence[bytes], flags: int, granule: int, number: int) -> by
 def mux(header: bytes, packets: Sequence[bytes], frame: int) -> bytes:
     """An Ogg stream: the codec's header, an empty comment, and packets of `frame` samples each.
 
-    ValueError if a packet does not fit in a page, that is from 65025 bytes.
+    CodecError if there is no packet, or one does not fit in a page, that is from 65025 bytes.
     """
+    if not packets:
+        raise CodecError("there are no packets")
     pages = [_page([header], 2, 0, 0), _page([bytes(8)], 0, 0, 1)]  # the comment: no vendor, no entries
     count = 255 // (max(map(len, packets)) // 255 + 1)  # a page has 255 segments of 255 bytes
     if not count:
-        raise ValueError("a packet does not fit in an Ogg page")
+        raise CodecError("a packet does not fit in an Ogg page")
     for start in range(0, len(packets), count):
         end = min(start + count, len(packets))
         last = 4 if end == len(packets) else 0
