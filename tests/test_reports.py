@@ -233,7 +233,7 @@ def test_files_read_back_equal(run_dir: Path) -> None:
     frame = load(run_dir).drop(columns="detail")
     parquet = pd.read_parquet(run_dir / "scores.parquet")
     pd.testing.assert_frame_equal(parquet, frame, check_dtype=False)
-    text = pd.read_csv(run_dir / "scores.csv", keep_default_na=False, na_values=[""])
+    text = pd.read_csv(run_dir / "scores.csv", keep_default_na=False, na_values=[""], float_precision="round_trip")
     for column in ("clip", "bits", "coded_seconds", "pesq_wb", "stoi", "si_sdr"):
         want = [None if pd.isna(v) else v for v in frame[column]]
         assert [None if pd.isna(v) else v for v in text[column]] == want

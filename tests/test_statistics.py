@@ -34,7 +34,7 @@ def test_interval_agrees_with_scipy_bootstrap() -> None:
         confidence_level=1 - 2 * tail,
         n_resamples=20000,
         method="percentile",
-        rng=np.random.default_rng(0),
+        random_state=0,
     ).confidence_interval
     m = mean(x)
     width = theirs.high - theirs.low
