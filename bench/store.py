@@ -22,7 +22,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FILE = "results.sqlite"
 #: raised with every change of the tables; a store of another version is refused
@@ -147,6 +147,17 @@ def _column(name: str, kind: str) -> str:
     return f"{name} {sql}"
 
 
+def _lock(folder: Path) -> IO[str]:
+    """An exclusive lock that ends with the process, however that ends."""
+    file = (folder / ".lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StoreError(f"another `bench run` is writing into {folder}; wait for it, or give another --out") from error
+    return file
+
+
 class Store:
     """The store of one run folder. Only one process may write; any may read.
 
@@ -161,13 +172,7 @@ class Store:
         self._lock = None
         if create:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / ".lock").open("a")
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StoreError(
-                    f"another `bench run` is writing into {folder}; wait for it, or give another --out"
-                ) from error
+            self._lock = _lock(folder)
         elif not path.exists():
             raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
@@ -182,7 +187,11 @@ class Store:
             elif version != SCHEMA:
                 raise StoreError(f"{path} has store version {version}, this codecbench reads {SCHEMA}; run it anew")
         except sqlite3.DatabaseError as error:
+            self.close()
             raise StoreError(f"{path} cannot be read: {error}") from error
+        except StoreError:
+            self.close()
+            raise
 
     def _create(self) -> None:
         with self:
@@ -239,7 +248,7 @@ class Store:
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
-        with contextlib.suppress(sqlite3.OperationalError):  # a reader holds it, or the folder is read-only
+        with contextlib.suppress(sqlite3.DatabaseError):  # a reader holds it, or the folder is read-only
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock:

@@ -50,22 +50,24 @@ def run(args: argparse.Namespace) -> int:
         return 1 if broken else 0
     out.print("machine", style="bold")
     for key, value in machine().items():
-        out.print(f"  {key}: {value if value is not None else 'unknown'}", markup=False)
+        out.print(f"  {key}: {value if value is not None else 'unknown'}", markup=False, soft_wrap=True)
     out.print("packages", style="bold")
-    out.print("  " + ", ".join(f"{name} {version}" for name, version in packages().items()), markup=False)
+    out.print(
+        "  " + ", ".join(f"{name} {version}" for name, version in packages().items()), markup=False, soft_wrap=True
+    )
     out.print(f"codecs that run here: {len(found) - len(missing_codecs)} of {len(found)}", style="bold")
     for row in found:
         if not row["unavailable"]:
             versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-            out.print(f"  {row['name']}{': ' + versions if versions else ''}", markup=False)
+            out.print(f"  {row['name']}{': ' + versions if versions else ''}", markup=False, soft_wrap=True)
     if missing_codecs:
         out.print("optional, not here", style="bold")
         for name, why in missing_codecs.items():
-            out.print(f"  {name}: {why}", markup=False)
+            out.print(f"  {name}: {why}", markup=False, soft_wrap=True)
     if broken:
         out.print("broken", style="bold red")
         for name, why in broken.items():
-            out.print(f"  {name}: {why}", markup=False)
+            out.print(f"  {name}: {why}", markup=False, soft_wrap=True)
     else:
         out.print("the suites can run: bench run --suite speech", style="green")
     return 1 if broken else 0

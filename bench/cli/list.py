@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         out.print("\nnot available here:", style="bold")
         for row in missing:
-            out.print(f"  {row['name']}: {row['unavailable']}", markup=False)
+            out.print(f"  {row['name']}: {row['unavailable']}", markup=False, soft_wrap=True)
     return 0
 
 
