@@ -96,6 +96,8 @@ def test_equal_to_the_library_but_for_the_envelope(mode: _visqol.Mode, monkeypat
     x = speech(scorer.rate, seconds=2.5)
     ours = _visqol_align.upper_envelope
     for name, y in degradations(x, scorer.rate):
+        if mode == "audio" and name not in ("identical", "modulated noise", "early", "wandering delay"):
+            continue  # the library takes a second each
         with monkeypatch.context() as patch:
             patch.setattr(_visqol_align, "upper_envelope", upper_envelope)
             stock = api.measure_from_arrays(x, y, scorer.rate).moslqo
@@ -119,8 +121,8 @@ def test_gammatone_is_the_libraries_to_the_last_bit() -> None:
     from visqol.audio_utils import AudioSignal
     from visqol.gammatone import GammatoneSpectrogramBuilder
 
-    for mode, bands in (("speech", 21), ("audio", 32)):
-        scorer = _visqol.scorer(mode)  # type: ignore[arg-type]
+    for mode, bands in zip(MODES, (21, 32), strict=True):
+        scorer = _visqol.scorer(mode)
         signal = np.random.default_rng(0).normal(0, 0.1, scorer.rate)
         builder = GammatoneSpectrogramBuilder(bands, 50.0, speech_mode=mode == "speech")
         library = builder.build(AudioSignal(signal, scorer.rate), AnalysisWindow(scorer.rate)).data
