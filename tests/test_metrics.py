@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from codecbench.bench.audio import Clip, read, resample
 from codecbench.bench.metrics import Metric, Reason, evaluate, registry
-from codecbench.bench.metrics._metric import ReferenceCache, scoring_rate
+from codecbench.bench.metrics._metric import ReferenceCache, missing, scoring_rate
 from codecbench.bench.metrics._spectra import power_spectra
 from codecbench.bench.metrics.mel import filterbank
 from codecbench.corpora import registry as corpora
@@ -158,6 +158,16 @@ def test_missing_package_and_failing_function() -> None:
 
     score = evaluate(dataclasses.replace(metric, available=lambda: "pip install it"), clip, clip)
     assert (score.reason, score.detail) == (Reason.NOT_INSTALLED, "pip install it")
+    assert missing("some-package", "numpy", "no_such_module_a", "no_such_module_b") == (
+        "no_such_module_a, no_such_module_b not installed; pip install 'some-package'"
+    )
+
+    def importing(*_: object) -> float:
+        raise ModuleNotFoundError("No module named 'pesq'")
+
+    score = evaluate(dataclasses.replace(metric, function=importing), clip, clip)
+    assert score.reason is Reason.NOT_INSTALLED
+    assert "pip install" in score.detail
     score = evaluate(dataclasses.replace(metric, function=raising), clip, clip)
     assert (score.reason, score.detail) == (Reason.FAILED, "RuntimeError: broken inside")
     score = evaluate(dataclasses.replace(metric, function=lambda *_: math.nan), clip, clip)

@@ -11,6 +11,7 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class Metric:
     piece_seconds : longer clips are scored in equal pieces no longer than this and averaged; None: whole.
     content : what it is made for.
     domain, reference, package : validity domain in a sentence, the paper or recommendation, the PyPI package beneath.
+    available : why it cannot run here and what mends that, or None; must be fast and import nothing heavy.
     variant : which of the published variants this is, if there are several; part of the cache key with the version.
     prepare : (reference, rate) -> anything that can be computed once a reference and is handed to `function` as a
         fourth argument.
@@ -100,6 +102,12 @@ class Metric:
     tolerance: float = 1e-3
     available: Callable[[], str | None] = lambda: None
     prepare: Callable[[Signal, int], Any] | None = None
+
+
+def missing(requirement: str, *modules: str) -> str | None:
+    """What of these modules is not there and the command that gets it, or None; imports nothing. For `available`."""
+    absent = [module for module in modules if find_spec(module) is None]
+    return f"{', '.join(absent)} not installed; pip install '{requirement}'" if absent else None
 
 
 #: RMS below which a clip counts as silent: -80 dBFS
@@ -150,6 +158,9 @@ def evaluate(metric: Metric, reference: Clip | ReferenceCache, degraded: Clip) -
         return Score(_evaluate(metric, cache, degraded))
     except MetricError as error:
         return Score(math.nan, error.reason, error.detail)
+    except ImportError as error:
+        detail = f"{type(error).__name__}: {error}; pip install --force-reinstall {metric.package}"
+        return Score(math.nan, Reason.NOT_INSTALLED, detail)
     except Exception as error:
         return Score(math.nan, Reason.FAILED, f"{type(error).__name__}: {error}")
 

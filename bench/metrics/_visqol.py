@@ -272,20 +272,6 @@ def ensure_compiler_cache() -> None:
 
 @lru_cache(maxsize=2)
 def scorer(mode: Mode) -> Scorer:
-    """The scorer of a mode, one a process. Raises MetricError(NOT_INSTALLED)."""
-    try:
-        ensure_compiler_cache()
-        return Scorer(mode)
-    except ImportError as error:
-        raise MetricError(Reason.NOT_INSTALLED, f"{error}; pip install 'visqol-python[all]==3.8.0'") from error
-
-
-def available(mode: Mode) -> str | None:
-    """Why ViSQOL cannot run here and the command that mends it, or None."""
-    try:
-        scorer(mode)
-    except MetricError as error:
-        return error.detail
-    except Exception as error:
-        return f"{type(error).__name__}: {error}; pip install --force-reinstall 'visqol-python[all]==3.8.0'"
-    return None
+    """The scorer of a mode, one a process. Raises ImportError where a library or the model's runtime is missing."""
+    ensure_compiler_cache()
+    return Scorer(mode)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from . import register
-from ._metric import Metric, MetricError, Reason, Signal
+from ._metric import Metric, MetricError, Reason, Signal, missing
 
 
 def prepare(reference: Signal, rate: int) -> float:
@@ -32,6 +34,7 @@ register(
         name="loudness_diff",
         title="Loudness difference",
         function=loudness_diff,
+        available=partial(missing, "pyloudnorm", "pyloudnorm"),
         prepare=prepare,
         low=-100.0,
         high=100.0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from . import register
-from ._metric import Metric, MetricError, Reason, Signal
+from ._metric import Metric, MetricError, Reason, Signal, missing
 
 #: The C code keeps tables of 50 utterances a clip and writes past their end beyond. An utterance takes at least 50
 #: frames of speech and 51 of pause before the next, 4 ms each: 50 of them need 20 s, and the splitting of utterances
@@ -55,6 +57,7 @@ for name, title, function, rates, ceiling, paper, variant in (
             name=name,
             title=title,
             function=function,
+            available=partial(missing, "pesq==0.0.4", "pesq"),
             low=1.0,
             high=ceiling,
             ceiling=ceiling,

@@ -8,14 +8,14 @@ dither is all there is, so that one clip's score scatters by up to 0.005. Else b
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import register
-from ._metric import Metric, MetricError, Reason, Signal
+from ._metric import Metric, MetricError, Reason, Signal, missing
 
 Array = NDArray[np.float64]
 
@@ -103,6 +103,7 @@ for name, title, function, low, paper in (
             name=name,
             title=title,
             function=function,
+            available=partial(missing, "pystoi==0.4.1", "pystoi"),
             low=low,
             high=1.0,
             ceiling=1.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from . import _visqol, register
-from ._metric import Metric, Signal
+from ._metric import Metric, Signal, missing
 
 
 def visqol_speech(reference: Signal, degraded: Signal, rate: int, prepared: _visqol.Reference) -> float:
@@ -22,6 +22,7 @@ def _prepare(mode: _visqol.Mode, reference: Signal, rate: int) -> _visqol.Refere
     return _visqol.Reference(reference, _visqol.scorer(mode))
 
 
+REQUIREMENT = "visqol-python[all]==3.8.0"
 PAPER = "Chinen et al., ViSQOL v3, QoMEX 2020; Google ViSQOL 3.3.3"
 
 register(
@@ -30,13 +31,13 @@ register(
         title="ViSQOL speech",
         function=visqol_speech,
         prepare=partial(_prepare, "speech"),
-        available=partial(_visqol.available, "speech"),
+        available=partial(missing, REQUIREMENT, "visqol", "numba", "ai_edge_litert"),
         low=1.0,
         high=5.0,
         ceiling=4.25,
         tolerance=0.75,
         higher_is_better=True,
-        domain="wideband speech at 16 kHz; identical signals score 3.7 to 4.8, as the clip may be, so compare equal clips",
+        domain="wideband speech at 16 kHz; identical signals score 3.7 to 4.8, so compare over the same clips",
         reference=PAPER,
         package="visqol-python",
         content=("speech",),
@@ -54,7 +55,7 @@ register(
         title="ViSQOL audio",
         function=visqol_audio,
         prepare=partial(_prepare, "audio"),
-        available=partial(_visqol.available, "audio"),
+        available=partial(missing, REQUIREMENT, "visqol", "numba", "libsvm"),
         low=1.0,
         high=5.0,
         ceiling=4.732,
