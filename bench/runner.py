@@ -22,12 +22,15 @@ from .metrics import Reason
 from .plan import Plan, PlannedClip
 from .pool import Failure, Pool
 from .record import describe_run, reconcile, write_unit
-from .store import FILE, Store, StoreError, TimingRow
+from .store import FILE, Store, StoreError
 from .timing import TimingTask, failed_row
 from .work import Coded, ScoreValue, Unit, UnitResult
 
 #: how often a unit is tried when it takes its worker down
 ATTEMPTS = 3
+
+#: at most so many seconds of a clip are timed
+TIMED = 10.0
 
 #: progress: (phase, done, total)
 Progress = Callable[[str, int, int], None]
@@ -96,9 +99,10 @@ def execute(
         describe_run(store, plan, settings.command, settings.created, plan_digest)
         index = Index(settings.cache) if settings.cache else None
         try:
-            _run_checks(store, plan, settings, progress)
-            computed = _run_units(store, plan, settings, index, progress)
-            _run_timing(store, plan, settings, progress)
+            with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
+                _run_checks(store, plan, pool, progress)
+                computed = _run_units(store, plan, settings.cache, pool, index, progress)
+                _run_timing(store, plan, pool, progress)
         finally:
             if index:
                 index.close()
@@ -123,7 +127,7 @@ def start_anew(folder: Path) -> None:
         path.unlink()
 
 
-def _run_checks(store: Store, plan: Plan, settings: Settings, progress: Progress) -> None:
+def _run_checks(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:
     done = {row["name"] for row in store.rows("SELECT name FROM checks")}
     tasks = []
     for content in plan.contents:
@@ -136,15 +140,14 @@ def _run_checks(store: Store, plan: Plan, settings: Settings, progress: Progress
         return
     _changes(store)
     progress("self-checks", 0, len(tasks))
-    with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
-        for task in tasks:
-            pool.submit(task)
-        for count, (done_task, value) in enumerate(pool.results(), 1):
-            assert isinstance(done_task, CheckTask)
-            rows = [broken_row(done_task, f"{value.kind}: {value.detail}")] if isinstance(value, Failure) else value
-            with store:
-                store.put(rows)
-            progress("self-checks", count, len(tasks))
+    for task in tasks:
+        pool.submit(task)
+    for count, (done_task, value) in enumerate(pool.results(), 1):
+        assert isinstance(done_task, CheckTask)
+        rows = [broken_row(done_task, f"{value.kind}: {value.detail}")] if isinstance(value, Failure) else value
+        with store:
+            store.put(rows)
+        progress("self-checks", count, len(tasks))
 
 
 def _changes(store: Store) -> None:
@@ -153,7 +156,9 @@ def _changes(store: Store) -> None:
         store.set("written", False)
 
 
-def _run_units(store: Store, plan: Plan, settings: Settings, index: Index | None, progress: Progress) -> int:
+def _run_units(
+    store: Store, plan: Plan, cache: Path | None, pool: Pool, index: Index | None, progress: Progress
+) -> int:
     """Returns the number of units that workers computed, rather than the store or the cache held."""
     have = {
         (r["corpus"], r["clip"], r["codec"], r["point"]): r["status"]
@@ -185,7 +190,7 @@ def _run_units(store: Store, plan: Plan, settings: Settings, index: Index | None
                 point=key[3],
                 fingerprint=planned.fingerprint,
                 metrics=tuple((name, fingerprints[name]) for name in names),
-                cache=settings.cache,
+                cache=cache,
             )
         )
     done = total - len(units)
@@ -194,26 +199,25 @@ def _run_units(store: Store, plan: Plan, settings: Settings, index: Index | None
         return 0
     _changes(store)
     computed = 0
-    with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
-        for unit in units:
-            cached = _from_cache(unit, index) if index else None
-            if cached:
-                write_unit(store, None, clips[unit.corpus, unit.clip], unit, cached)
-                done += 1
-                progress("clips x points", done, total)
-            else:
-                pool.submit(unit)
-        for task, value in pool.results():
-            assert isinstance(task, Unit)
-            if isinstance(value, Failure):
-                retry = _retry(task, value)
-                if retry:
-                    pool.submit(retry, urgent=True)
-                    continue
-                value = UnitResult(_unit_reason(value), f"{value.stage}: {value.detail}", None, (), None, 0.0)
-            write_unit(store, index, clips[task.corpus, task.clip], task, value)
-            done, computed = done + 1, computed + 1
+    for unit in units:
+        cached = _from_cache(unit, index) if index else None
+        if cached:
+            write_unit(store, None, clips[unit.corpus, unit.clip], unit, cached)
+            done += 1
             progress("clips x points", done, total)
+        else:
+            pool.submit(unit)
+    for task, value in pool.results():
+        assert isinstance(task, Unit)
+        if isinstance(value, Failure):
+            retry = _retry(task, value)
+            if retry:
+                pool.submit(retry, urgent=True)
+                continue
+            value = UnitResult(_unit_reason(value), f"{value.stage}: {value.detail}", None, (), None, 0.0)
+        write_unit(store, index, clips[task.corpus, task.clip], task, value)
+        done, computed = done + 1, computed + 1
+        progress("clips x points", done, total)
     return computed
 
 
@@ -248,46 +252,40 @@ def _from_cache(unit: Unit, index: Index) -> UnitResult | None:
     return UnitResult("", "", coded, tuple(scores), (rate, seconds, channels), 0.0)
 
 
-def _run_timing(store: Store, plan: Plan, settings: Settings, progress: Progress) -> None:
-    """Time what was coded without a failure, on the shortest of a few clips, one worker alone."""
+def _run_timing(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:
+    """Time the codecs that coded a few clips without failure, on these clips, one worker alone."""
     suite = plan.suite
     if not suite.timing_repeats:
         return
     done = {(r["codec"], r["point"], r["content"]) for r in store.rows("SELECT codec, point, content FROM timings")}
+    items = {(c.item.corpus, c.item.id): c for c in plan.clips}
     tasks = []
     for planned in plan.points:
         key = (planned.codec.name, planned.point.label, planned.content)
-        if planned.unavailable or key in done:
+        if planned.unavailable or planned.codec.kind == "anchor" or key in done:
             continue
-        rows = store.rows(
+        coded = store.rows(
             "SELECT c.corpus, c.clip FROM results r JOIN clips c USING (corpus, clip) WHERE r.codec = ? AND r.point = ?"
             " AND c.content = ? AND r.status = 'ok' AND c.seconds >= 1 ORDER BY c.corpus, c.clip LIMIT ?",
             *key,
             suite.timing_clips,
         )
-        items = {(c.item.corpus, c.item.id): c for c in plan.clips}
-        clips = [items[r["corpus"], r["clip"]] for r in rows]
+        clips = [items[r["corpus"], r["clip"]] for r in coded]
         if clips:
-            tasks.append(
-                TimingTask(*key, tuple((c.item.path, c.item.start, c.seconds) for c in clips), suite.timing_repeats)
-            )
+            parts = tuple((c.item.path, c.item.start, min(c.seconds or TIMED, TIMED)) for c in clips)
+            tasks.append(TimingTask(*key, parts, suite.timing_repeats))
     if not tasks:
         return
     _changes(store)
     progress("timing", 0, len(tasks))
-    with Pool(1, settings.timeout, plan.modules) as pool:
-        for task in tasks:
-            pool.submit(task)
-        for count, (timed, value) in enumerate(pool.results(), 1):
-            assert isinstance(timed, TimingTask)
-            rows_out: list[TimingRow] = (
-                [failed_row(timed, f"{value.kind} in {value.stage}: {value.detail}")]
-                if isinstance(value, Failure)
-                else value
-            )
+    for count, task in enumerate(tasks, 1):
+        pool.submit(task)
+        for _, value in pool.results():  # one task at a time: the other workers are idle
+            failed = isinstance(value, Failure)
+            rows = [failed_row(task, f"{value.kind} in {value.stage}: {value.detail}")] if failed else value
             with store:
-                store.put(rows_out)
-            progress("timing", count, len(tasks))
+                store.put(rows)
+        progress("timing", count, len(tasks))
 
 
 def _outcome(store: Store, plan: Plan, folder: Path, computed: int) -> Outcome:

@@ -2,7 +2,7 @@
 
 The steps and constants are pystoi's and so are its resampler, its removal of silent frames and its filterbank. What
 both measures, and all codecs of a reference, need alike is computed once. The dither that ESTOI adds before it
-normalises is always the same one; pystoi draws it anew each time, and where 0.3 s of a band is digital silence the
+normalises is always the same one; pystoi draws it anew each time, and where 0.4 s of a band is digital silence the
 dither is all there is, so that one clip's score scatters by up to 0.005. Else both equal pystoi's (1e-12).
 """
 
