@@ -47,10 +47,13 @@ class Opus(AvCodec):
         return {"request_sample_fmt": "flt"}
 
     def delay(self, rate: int, point: Point) -> int:
-        # libopus says 312 at 48 kHz. Measured: SILK narrowband 316, wideband 310, hybrid 311, CELT 312. It stays in
-        # narrowband under 9 kbit/s, of which constant bitrate loses a twelfth; above, modes may change in a clip.
-        narrow = point.params["b"] < (10000 if point.mode == "cbr" else 9000) or rate == 8000
-        at_48k = 316 if narrow else 311
+        # libopus says 312 at 48 kHz. Measured: SILK narrowband 316, wideband 309 to 310, hybrid 311, CELT 312. It stays
+        # in narrowband under 9 kbit/s, of which constant bitrate loses a twelfth; above, modes may change in a clip.
+        bitrate = point.params["b"]
+        if bitrate < (10000 if point.mode == "cbr" else 9000) or rate == 8000:
+            at_48k = 316
+        else:
+            at_48k = 310 if point.params["application"] == "voip" and bitrate < 30000 else 311
         return round(at_48k * rate / 48000)
 
     def frame(self, rate: int, point: Point) -> int:

@@ -82,7 +82,7 @@ def skeleton(tmp_path, name, change=""):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_kit_finds_the_fault(name, tmp_path, clean_registry, monkeypatch):
-    monkeypatch.setattr(_isolated, "LIMIT", 15.0 if "one byte" in name else 60.0)
+    monkeypatch.setattr(_isolated, "LIMIT", 10.0 if "one byte" in name else 60.0)
     (added,) = load_module(skeleton(tmp_path, "faulty", FAULTS[name]))
     checks = check(registry.get(added), thorough=False)
     assert name in {one.name for one in checks if not one.passed}
