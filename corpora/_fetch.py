@@ -1,0 +1,160 @@
+"""Downloading corpora that have a public address: resumed, checked, unpacked, and checked again on demand.
+
+A corpus lands in `data_dir() / NAME`. Its file `SHA256SUMS` is written last, from the unpacked files: it marks the
+corpus as complete, and `verify` compares with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ._corpus import Corpus, CorpusError, Download
+
+Progress = Callable[[int, int], None]  # bytes there, bytes in all
+ATTEMPTS, CHUNK, SUMS = 8, 1 << 20, "SHA256SUMS"
+
+
+def data_dir() -> Path:
+    """Where downloaded corpora are kept: $CODECBENCH_DATA, or the platform's folder for user data."""
+    import platformdirs
+
+    chosen = os.environ.get("CODECBENCH_DATA")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("codecbench") / "corpora"
+
+
+def get(corpus: Corpus, progress: Progress = lambda done, total: None, pause: float = 2.0) -> Path:
+    """Download and unpack a corpus, unless it is there; returns its folder.
+
+    Parameters
+    ----------
+    progress : called with the bytes that are there and the bytes in all, for each file of the corpus.
+    pause : seconds before the second attempt after a broken connection; doubled each time.
+
+    Raises
+    ------
+    CorpusError : no public address, the network gave up, a wrong checksum, an archive with unsafe paths.
+    """
+    if not corpus.downloads:
+        raise CorpusError(f"{corpus.name} has no public address to download from; see {corpus.homepage}")
+    target = data_dir() / corpus.name
+    if (target / SUMS).exists():
+        return target
+    target.mkdir(parents=True, exist_ok=True)
+    for download in corpus.downloads:
+        unpack(fetch(download, target, progress, pause), target)
+    sums = [f"{sha256(path)}  {path.relative_to(target).as_posix()}\n" for path in _files(target)]
+    part = target / f"{SUMS}.part"
+    part.write_text("".join(sums), encoding="utf-8")
+    part.replace(target / SUMS)
+    for download in corpus.downloads:
+        (target / _name(download)).unlink()
+    return target
+
+
+def fetch(download: Download, folder: Path, progress: Progress = lambda done, total: None, pause: float = 2.0) -> Path:
+    """Download one file, going on where an earlier attempt stopped; it appears only once its checksum is right."""
+    import pooch
+    import requests
+
+    def resume(url: str, output: Any, _: object) -> None:
+        part = folder / f"{_name(download)}.part"
+        for attempt in range(ATTEMPTS):
+            try:
+                _append(url, part, download.bytes, progress)
+                break
+            except requests.RequestException as error:
+                status = error.response.status_code if error.response is not None else 0
+                if attempt == ATTEMPTS - 1 or 400 <= status < 500:
+                    raise CorpusError(f"{url}: {error}; run the same command again to go on") from error
+                time.sleep(pause * 2**attempt)
+        part.replace(output)
+
+    logger = pooch.get_logger()
+    logger.setLevel("WARNING")  # the caller shows progress
+    try:
+        path = pooch.retrieve(download.url, download.checksum, _name(download), folder, downloader=resume)
+    except ValueError as error:  # pooch's word for a wrong checksum; it has removed the file
+        raise CorpusError(f"{download.url}: the file has not the published checksum; nothing was kept") from error
+    return Path(path)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .tar.gz or .zip; members that would leave the folder are refused."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as pack:
+                for name in pack.namelist():
+                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                        raise CorpusError(f"{archive}: {name} would be written outside {folder}")
+                pack.extractall(folder)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise CorpusError(f"{archive}: cannot be unpacked ({error})") from error
+
+
+def verify(corpus: Corpus) -> list[str]:
+    """What is wrong with a downloaded corpus, one line a file; empty if all files are as unpacked."""
+    target = data_dir() / corpus.name
+    if not (target / SUMS).exists():
+        raise CorpusError(f"{corpus.name} is not downloaded; `bench corpora get {corpus.name}` fetches it")
+    problems = []
+    for line in (target / SUMS).read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        problems += check(target / name, expected)
+    return problems
+
+
+def check(path: Path, expected: str) -> list[str]:
+    """Nothing if the file has that SHA-256, else one line that says what is wrong."""
+    try:
+        return [] if sha256(path) == expected else [f"{path}: changed (its SHA-256 is not the recorded one)"]
+    except OSError as error:
+        return [f"{path}: {error.strerror}"]
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _append(url: str, part: Path, size: int, progress: Progress) -> None:
+    """Bring a partial file up to its full size by HTTP Range; a server without ranges makes it start again."""
+    import requests
+
+    have = part.stat().st_size if part.exists() else 0
+    if have == size:
+        return
+    headers = {"Range": f"bytes={have}-"} if 0 < have < size else {}
+    with requests.get(url, headers=headers, stream=True, timeout=60) as response:
+        response.raise_for_status()
+        if response.status_code != 206:
+            have = 0
+        with part.open("ab" if have else "wb") as file:
+            for block in response.iter_content(CHUNK):
+                file.write(block)
+                have += len(block)
+                progress(have, size)
+    if have < size:
+        raise requests.ConnectionError(f"ended after {have} of {size} bytes")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    archives = (".part", ".zip", ".gz")
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(archives))
+
+
+def _name(download: Download) -> str:
+    return download.url.rpartition("/")[2]

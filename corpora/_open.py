@@ -1,0 +1,54 @@
+"""From what the user types after `--corpus` to clips.
+
+===================  =================================================================================
+`speech`, `music`    the clips that ship with codecbench
+`NAME:/path`         a corpus in a known layout, such as `librispeech:/data/LibriSpeech`
+`NAME`               the same, in the folder that `bench corpora get NAME` filled
+`/path`              a folder of audio, searched to the bottom, or a manifest (`.csv`, `.toml`)
+`speech:/path`       the same, taken as speech whatever the suite is made for
+`music:/path`        the same, taken as music
+===================  =================================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import registry
+from ._corpus import Content, CorpusError, Item
+from ._fetch import data_dir
+from ._manifest import SUFFIXES, read_manifest
+from ._scan import folder_items
+
+
+def open_corpus(spec: str, content: Content = "speech") -> list[Item]:
+    """The clips of a corpus, sorted by id; no audio is read.
+
+    Parameters
+    ----------
+    spec : see above. `~` is the home folder.
+    content : of a plain folder's files, and of manifest rows that do not say it.
+
+    Raises
+    ------
+    CorpusError : no such corpus or path, wrong layout, bad manifest.
+    """
+    name, colon, rest = spec.partition(":")
+    if name in registry and (rest or not colon):
+        corpus = registry.get(name)
+        if not corpus.embedded:
+            return corpus.items(Path(rest).expanduser() if rest else data_dir() / name)
+        return _path_items(Path(rest).expanduser(), corpus.content) if rest else corpus.items(None)
+    path = Path(spec).expanduser()
+    if not path.exists():
+        names = ", ".join(registry.names())
+        raise CorpusError(f"{spec}: neither a corpus nor a path that exists; corpora: {names} (NAME:/path)")
+    return _path_items(path, content)
+
+
+def _path_items(path: Path, content: Content) -> list[Item]:
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise CorpusError(f"{path}: a single file must be a manifest (.csv or .toml); for audio give its folder")
+        return read_manifest(path, path.stem, content)
+    return folder_items(path, path.resolve().name or "folder", content)

@@ -1,0 +1,113 @@
+"""Finding audio files below a folder and giving each an id; what the layouts and the plain folder share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from ._corpus import Content, CorpusError, Item
+
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("aac", "ac3", "aif", "aifc", "aiff", "amr", "au", "avi", "awb", "caf", "flac", "m4a", "mka", "mkv", "mov"),
+        *("mp2", "mp3", "mp4", "oga", "ogg", "opus", "rf64", "spx", "w64", "wav", "wave", "webm", "wma", "wv"),
+    )
+)
+
+
+def audio_files(root: Path) -> list[Path]:
+    """Every file with an audio suffix below root, in the order of their paths, whether it can be read or not.
+
+    A folder that may not be entered is listed itself, so that it becomes a failed row and is not dropped in silence.
+    """
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for folder, _, names in os.walk(root, onerror=closed.append):
+        found += [Path(folder, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    found += [Path(error.filename) for error in closed]
+    return sorted(found)
+
+
+def clip_ids(root: Path, files: list[Path]) -> list[str]:
+    """The path below root without the suffix, which stays where it is all that tells two files apart."""
+    full = [_text(file.relative_to(root).as_posix()) for file in files]
+    short = [_text(file.relative_to(root).with_suffix("").as_posix()) if file != root else "." for file in files]
+    times, taken = Counter(short), set(full)
+    return [a if times[a] == 1 and a not in taken else b for a, b in zip(short, full, strict=True)]
+
+
+def folder_items(root: Path, corpus: str, content: Content) -> list[Item]:
+    """All audio below a folder, sorted by id. Raises CorpusError if there is none."""
+    _need_folder(root)
+    files = audio_files(root)
+    if not files:
+        raise CorpusError(f"{root}: no audio file here or below; known suffixes: {' '.join(sorted(SUFFIXES))}")
+    items = [Item(id, corpus, file, content) for id, file in zip(clip_ids(root, files), files, strict=True)]
+    return sorted(items, key=lambda item: item.id)
+
+
+def layout_items(
+    root: Path | None,
+    corpus: str,
+    pattern: str,
+    layout: str,
+    content: Content,
+    licence: str,
+    credit: str,
+    genre: str = "",
+    lossy: bool = False,
+) -> list[Item]:
+    """The files of a corpus with a known layout, sorted by id; other files are not part of it.
+
+    Parameters
+    ----------
+    root : its folder, or any folder inside or above that still shows the pattern.
+    pattern : regular expression at the end of "root's name/path below root"; its groups `speaker` and `language` give
+        those.
+    layout : how the folder must look, for the message.
+
+    Raises
+    ------
+    CorpusError : no such folder, or no file that matches.
+    """
+    if root is None:
+        raise CorpusError(f"{corpus} needs its folder: {corpus}:/path/to/it, with {layout} inside")
+    _need_folder(root)
+    regex = re.compile(rf"(?:^|/)(?:{pattern})$", re.IGNORECASE)
+    files = audio_files(root)
+    name = root.resolve().name
+    matches = [regex.search(f"{name}/{file.relative_to(root).as_posix()}") for file in files]
+    items = [
+        Item(
+            id=id,
+            corpus=corpus,
+            path=file,
+            content=content,
+            speaker=match.groupdict().get("speaker") or "",
+            language=match.groupdict().get("language") or "",
+            genre=genre,
+            licence=licence,
+            credit=credit,
+            lossy=lossy,
+        )
+        for id, file, match in zip(clip_ids(root, files), files, matches, strict=True)
+        if match
+    ]
+    if not items:
+        some = ", ".join(str(file.relative_to(root)) for file in files[:3])
+        found = f"{len(files)} other audio files, such as {some}" if files else "no audio file"
+        raise CorpusError(f"{root}: not a {corpus} folder; expected {layout}, found {found}")
+    return sorted(items, key=lambda item: item.id)
+
+
+def _need_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise CorpusError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+
+
+def _text(name: str) -> str:
+    """A file name as valid Unicode: bytes that are not UTF-8 become \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
