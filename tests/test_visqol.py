@@ -116,6 +116,20 @@ def test_reference_serves_all_codecs_alike() -> None:
         assert scorer.score(shared, y) == scorer.score(_visqol.Reference(x, scorer), y), name
 
 
+def test_support_vector_regression_is_libsvms_but_always_the_same() -> None:
+    from visqol import api
+    from visqol.quality_mapper import SvrSimilarityToQualityMapper
+
+    library = SvrSimilarityToQualityMapper(api._DEFAULT_SVR_MODEL)
+    library.init()
+    ours = _visqol.scorer("audio").mapper
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        means = rng.uniform(0.2, 1.0) + rng.uniform(-0.2, 0.2, 32)
+        assert ours.predict_quality(means) == pytest.approx(library.predict_quality(means), abs=1e-12)
+        assert len({ours.predict_quality(means) for _ in range(20)}) == 1
+
+
 def test_gammatone_is_the_libraries_to_the_last_bit() -> None:
     from visqol.analysis_window import AnalysisWindow
     from visqol.audio_utils import AudioSignal

@@ -110,7 +110,7 @@ def missing(requirement: str, *modules: str) -> str | None:
     return f"{', '.join(absent)} not installed; pip install '{requirement}'" if absent else None
 
 
-#: RMS below which a clip counts as silent: -80 dBFS
+#: RMS, without the mean, below which a clip counts as silent: -80 dBFS
 SILENCE_RMS = 1e-4
 
 
@@ -234,4 +234,5 @@ def _channel(metric: Metric, cache: ReferenceCache, channel: int, rate: int, x: 
 
 
 def _rms(x: Signal) -> float:
-    return float(np.sqrt(np.mean(np.square(x)))) if len(x) else 0.0
+    """RMS about the mean: a constant is silence."""
+    return float(np.std(x)) if len(x) else 0.0

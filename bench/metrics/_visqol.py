@@ -19,8 +19,6 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 
 from ._metric import MetricError, Reason, Signal
 from ._visqol_align import Envelope, Slice, best_lag, shift, slice_signal, truncate
+from ._visqol_models import SupportVectorRegression, lattice
 
 Array = NDArray[np.float64]
 Mode = Literal["speech", "audio"]
@@ -60,7 +59,7 @@ class Scorer:
     """ViSQOL in one mode: filters, window and model, loaded once a process."""
 
     def __init__(self, mode: Mode) -> None:
-        from visqol import gammatone, quality_mapper, visqol_manager
+        from visqol import gammatone, visqol_manager
         from visqol.analysis_window import AnalysisWindow
 
         speech = mode == "speech"
@@ -81,15 +80,7 @@ class Scorer:
         self.bands = bands
         self.lanes = -(-bands // 8) * 8
         self.coefficients = np.pad(np.array(rows), ((0, 0), (0, self.lanes - bands))).ravel()
-        self.mapper: Any
-        if speech:
-            self.mapper = quality_mapper.TFLiteSpeechQualityMapper(visqol_manager._DEFAULT_LATTICE_MODEL)
-        else:
-            from visqol import api
-
-            self.mapper = quality_mapper.SvrSimilarityToQualityMapper(api._DEFAULT_SVR_MODEL)
-        with quiet_stderr():
-            self.mapper.init()
+        self.mapper: Any = lattice() if speech else SupportVectorRegression(bands)
 
     def frames(self, n: int) -> int:
         return 1 + (n - self.window.size) // self.hop if n > self.window.size else 0
@@ -239,19 +230,6 @@ class Scorer:
         new.ref_patch_end_time = new.ref_patch_start_time + len(ref.data) / self.rate
         new.deg_patch_end_time = new.deg_patch_start_time + len(deg.data) / self.rate
         return new
-
-
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Without what C code writes there: the model's runtime greets each process, in the middle of a progress bar."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
 
 
 def ensure_compiler_cache() -> None:

@@ -94,9 +94,9 @@ def _bands(signal: Array, matrix: Any) -> Array:
     return np.ascontiguousarray(sliding_window_view(bands, N, axis=1).transpose(1, 0, 2))
 
 
-for name, title, function, low, paper in (
-    ("stoi", "STOI", stoi, 0.0, "Taal et al., IEEE TASLP 19 (2011)"),
-    ("estoi", "ESTOI", estoi, -1.0, "Jensen and Taal, IEEE/ACM TASLP 24 (2016)"),
+for name, title, function, paper in (
+    ("stoi", "STOI", stoi, "Taal et al., IEEE TASLP 19 (2011)"),
+    ("estoi", "ESTOI", estoi, "Jensen and Taal, IEEE/ACM TASLP 24 (2016)"),
 ):
     register(
         Metric(
@@ -104,7 +104,7 @@ for name, title, function, low, paper in (
             title=title,
             function=function,
             available=partial(missing, "pystoi==0.4.1", "pystoi"),
-            low=low,
+            low=-1.0,
             high=1.0,
             ceiling=1.0,
             higher_is_better=True,
