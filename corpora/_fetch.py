@@ -6,6 +6,7 @@ corpus as complete, and `verify` compares with it.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import tarfile
@@ -44,7 +45,7 @@ def get(corpus: Corpus, progress: Progress = lambda done, total: None, pause: fl
     if not corpus.downloads:
         raise CorpusError(f"{corpus.name} has no public address to download from; see {corpus.homepage}")
     target = data_dir() / corpus.name
-    if (target / SUMS).exists():
+    if downloaded(corpus):
         return target
     target.mkdir(parents=True, exist_ok=True)
     for download in corpus.downloads:
@@ -101,16 +102,29 @@ def unpack(archive: Path, folder: Path) -> None:
         raise CorpusError(f"{archive}: cannot be unpacked ({error})") from error
 
 
+def downloaded(corpus: Corpus) -> bool:
+    """True if `get` has completed."""
+    return (data_dir() / corpus.name / SUMS).exists()
+
+
 def verify(corpus: Corpus) -> list[str]:
-    """What is wrong with a downloaded corpus, one line a file; empty if all files are as unpacked."""
-    target = data_dir() / corpus.name
-    if not (target / SUMS).exists():
+    """What is wrong with a corpus that ships or was downloaded, one line a file; empty if every file is whole.
+
+    Raises
+    ------
+    CorpusError : it is neither.
+    """
+    manifest = Path(__file__).parent / "embedded" / f"{corpus.name}.csv"
+    if manifest.exists():
+        with manifest.open(encoding="utf-8", newline="") as table:
+            expected = {manifest.parent / row["file"]: row["sha256"] for row in csv.DictReader(table)}
+    elif downloaded(corpus):
+        target = data_dir() / corpus.name
+        lines = (target / SUMS).read_text(encoding="utf-8").splitlines()
+        expected = {target / line[66:]: line[:64] for line in lines}
+    else:
         raise CorpusError(f"{corpus.name} is not downloaded; `bench corpora get {corpus.name}` fetches it")
-    problems = []
-    for line in (target / SUMS).read_text(encoding="utf-8").splitlines():
-        expected, _, name = line.partition("  ")
-        problems += check(target / name, expected)
-    return problems
+    return [problem for path, sum in expected.items() for problem in check(path, sum)]
 
 
 def check(path: Path, expected: str) -> list[str]:

@@ -9,6 +9,7 @@ so that a manifest can hold its own notes.
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,10 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: cannot be read as a manifest ({error})") from error
     if path.suffix.lower() == ".csv":
-        return list(csv.DictReader(text.splitlines(keepends=True)))
+        try:
+            return list(csv.DictReader(text.splitlines(keepends=True)))
+        except csv.Error as error:
+            raise CorpusError(f"{path}: not valid CSV ({error})") from error
     try:
         rows = tomllib.loads(text).get("clip", [])
     except tomllib.TOMLDecodeError as error:
@@ -70,7 +74,7 @@ def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content
         return "" if value is None else str(value).strip()
 
     file = str(row.get("file") or "")
-    if not file:
+    if not file or "\0" in file:
         raise CorpusError(f"{where} has no file")
     lossy = _YES_NO.get(text("lossy").lower())
     if lossy is None:
@@ -79,7 +83,7 @@ def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content
     if kind not in ("speech", "music"):
         raise CorpusError(f"{where}: content is {kind!r}; it must be speech or music")
     return Item(
-        id=text("id") or Path(file).with_suffix("").as_posix(),
+        id=text("id") or os.path.splitext(file)[0],
         corpus=corpus,
         path=folder / file,
         content="speech" if kind == "speech" else "music",

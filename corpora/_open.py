@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import registry
-from ._corpus import Content, CorpusError, Item
+from ._corpus import Content, Corpus, CorpusError, Item
 from ._fetch import data_dir
 from ._manifest import SUFFIXES, read_manifest
 from ._scan import folder_items
@@ -37,13 +37,21 @@ def open_corpus(spec: str, content: Content = "speech") -> list[Item]:
     if name in registry and (rest or not colon):
         corpus = registry.get(name)
         if not corpus.embedded:
-            return corpus.items(Path(rest).expanduser() if rest else data_dir() / name)
+            return corpus.items(Path(rest).expanduser() if rest else _downloaded(corpus))
         return _path_items(Path(rest).expanduser(), corpus.content) if rest else corpus.items(None)
     path = Path(spec).expanduser()
     if not path.exists():
         names = ", ".join(registry.names())
         raise CorpusError(f"{spec}: neither a corpus nor a path that exists; corpora: {names} (NAME:/path)")
     return _path_items(path, content)
+
+
+def _downloaded(corpus: Corpus) -> Path:
+    folder = data_dir() / corpus.name
+    if not folder.is_dir():
+        get = f", or `bench corpora get {corpus.name}` downloads it" if corpus.downloads else f"; {corpus.homepage}"
+        raise CorpusError(f"{corpus.name} is not in {folder}: say where it is, {corpus.name}:/path{get}")
+    return folder
 
 
 def _path_items(path: Path, content: Content) -> list[Item]:
