@@ -26,7 +26,7 @@ def upper_envelope(signal: Array) -> Array:
     size = max(32, 1 << (n - 1).bit_length())
     signs = np.ones(n)
     signs[1::2] = -1
-    nyquist = (1.0 if n == size else 2.0) * np.dot(centred, signs) / size
+    nyquist = (1.0 if n == size else 2.0) * np.sum(centred * signs) / size
     envelope: Array = np.abs(2 * centred - np.sum(centred) / size - nyquist * signs) + mean
     return envelope
 

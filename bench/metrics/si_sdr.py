@@ -15,7 +15,8 @@ def si_sdr(reference: Signal, degraded: Signal, rate: int) -> float:
     """SI-SDR in dB, means removed, held within -100 and 100 dB (Le Roux et al., ICASSP 2019, eq. 4)."""
     x = reference - np.mean(reference)
     y = degraded - np.mean(degraded)
-    target = np.dot(y, x) / np.dot(x, x) * x
+    # sums, not dot products: BLAS splits those over its threads and so rounds by their number
+    target = np.sum(y * x) / np.sum(np.square(x)) * x
     signal = float(np.sum(np.square(target)))
     noise = float(np.sum(np.square(y - target)))
     if signal <= noise * 10 ** (-LIMIT / 10):
