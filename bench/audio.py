@@ -6,6 +6,7 @@ A clip holds float32 samples in [-1, 1], shape [channels, n], at an integer samp
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
 
 
 def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
-    with sf.SoundFile(path) as file:
+    with sf.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be UTF-8
         rate = int(file.samplerate)
         first = round(start * rate)
         wanted = max(0, file.frames - first) if seconds is None else round(seconds * rate)

@@ -26,7 +26,7 @@ from .store import FILE, Store, StoreError
 from .timing import TimingTask, failed_row
 from .work import Coded, ScoreValue, Unit, UnitResult
 
-#: how often a unit is tried when it takes its worker down
+#: how often a unit is tried whose worker dies
 ATTEMPTS = 3
 
 #: at most so many seconds of a clip are timed
@@ -226,14 +226,20 @@ def _unit_reason(failure: Failure) -> str:
 
 
 def _retry(unit: Unit, failure: Failure) -> Unit | None:
-    """The unit to try again, None if it has been tried enough. A metric that did it twice is left out."""
+    """The unit to try again, None if it has been tried enough.
+
+    A dead worker may not be the unit's fault, so it is tried ATTEMPTS times. A metric that crashed it twice, or that
+    did not end, is left out of the next try, and the rest of the unit is not lost.
+    """
     if failure.kind == "raised":
         return None
-    if failure.stage.startswith("metric ") and unit.attempt > 1:
+    if failure.stage.startswith("metric ") and (failure.kind == "timeout" or unit.attempt > 1):
         reason = Reason.CRASHED if failure.kind == "crashed" else Reason.TIMEOUT
         score = ScoreValue(failure.stage.removeprefix("metric "), None, reason.value, failure.detail)
         return dataclasses.replace(unit, skip=(*unit.skip, score), attempt=1)
-    return dataclasses.replace(unit, attempt=unit.attempt + 1) if unit.attempt < ATTEMPTS else None
+    if failure.kind == "crashed" and unit.attempt < ATTEMPTS:
+        return dataclasses.replace(unit, attempt=unit.attempt + 1)
+    return None
 
 
 def _from_cache(unit: Unit, index: Index) -> UnitResult | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -147,6 +148,11 @@ def _column(name: str, kind: str) -> str:
     return f"{name} {sql}"
 
 
+def _text(value: str) -> str:
+    """A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses: they become \\xNN."""
+    return os.fsencode(value).decode("utf-8", "backslashreplace") if not value.isascii() else value
+
+
 def _lock(folder: Path) -> IO[str]:
     """An exclusive lock that ends with the process, however that ends."""
     file = (folder / ".lock").open("a")
@@ -216,7 +222,8 @@ class Store:
             table = _TABLES[type(row)][0]
             marks = ", ".join("?" * len(data))
             self._db.execute(
-                f"INSERT OR REPLACE INTO {table} ({', '.join(data)}) VALUES ({marks})", list(data.values())
+                f"INSERT OR REPLACE INTO {table} ({', '.join(data)}) VALUES ({marks})",
+                [_text(value) if isinstance(value, str) else value for value in data.values()],
             )
 
     def delete(self, table: str, where: Mapping[str, object]) -> None:

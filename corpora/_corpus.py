@@ -49,7 +49,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Download:
-    """A file with a public address, its checksum ("sha256:..." or "md5:...") and size in bytes."""
+    """A file with a public address, its published checksum ("sha256:...", "sha1:...", "md5:...") and size in bytes."""
 
     url: str
     checksum: str
