@@ -211,9 +211,7 @@ def test_hostile_folder_every_file_is_a_row(hostile):
         assert low < frame.loc[clip, "pesq_wb"] <= 4.65, clip
     # Repeated for three minutes, the same speech scores about the same; Opus's first seconds are its worst.
     assert frame.loc["three minutes", "pesq_wb"] == pytest.approx(frame.loc["good", "pesq_wb"], abs=0.6)
-    text = Path("r/index.html").read_text()
-    assert "<img src=x" not in text
-    assert "&lt;img src=x" in text
+    assert "<img src=x" not in Path("r/index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""The tasks that workers run, run here: self-checks, timing, units."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import run_codecs
+from codecbench.bench import checks, work
+from codecbench.bench.checks import ORDERS, CheckTask, broken_row, check_tasks
+from codecbench.bench.fingerprint import codec_fingerprint, metric_fingerprint, module_source
+from codecbench.bench.metrics import Score, registry
+from codecbench.bench.plan import limit
+from codecbench.bench.timing import TimingTask, failed_row
+from codecbench.bench.work import ScoreValue, Unit, cacheable
+from codecbench.codecs import registry as codecs
+from codecbench.corpora import Item
+from codecbench.corpora import registry as corpora
+
+SPEECH = [item.path for item in corpora.get("speech").items(None)]
+
+
+def quiet(stage):
+    """A task's stages, for nobody."""
+
+
+@pytest.mark.parametrize("check", ["identity", *ORDERS])
+def test_self_checks_pass_here(check):
+    names = ("pesq_wb", "stoi", "visqol_speech", "si_sdr", "loudness_diff")
+    rows = CheckTask(check, "speech", tuple(SPEECH[:2]), names).run(quiet)
+    assert rows
+    assert all(row.passed for row in rows), rows
+    assert all(row.name.startswith(f"speech {check} ") for row in rows)
+
+
+def test_self_checks_fail_where_something_is_wrong(monkeypatch):
+    wrong = {"stoi": 0.5, "pesq_wb": math.nan}
+    monkeypatch.setattr(checks, "evaluate", lambda metric, ref, deg: Score(wrong[metric.name]))
+    for check in ("identity", "mnru"):
+        rows = CheckTask(check, "speech", tuple(SPEECH[:1]), ("stoi", "pesq_wb")).run(quiet)
+        assert len(rows) == 2
+        assert not any(row.passed for row in rows)
+        assert any("missing" in row.detail for row in rows)
+
+
+def test_checks_are_made_only_where_they_say_something():
+    assert [t.check for t in check_tasks("speech", (), ("loudness_diff",))] == ["identity"]
+    assert [t.check for t in check_tasks("speech", (), ("stoi",))] == ["identity", "mnru"]
+    row = broken_row(check_tasks("speech", (), ("stoi",))[0], "crashed: exit code -11")
+    assert (row.passed, row.detail) == (0, "crashed: exit code -11")
+
+
+@pytest.mark.parametrize(("codec", "point"), [("opus", "12"), ("g711_mulaw", "64"), ("amr_wb", "6.6")])
+def test_timing_rows(codec, point):
+    adapter = codecs.get(codec)
+    if adapter.available():
+        pytest.skip(str(adapter.available()))
+    rows = TimingTask(codec, point, "speech", ((SPEECH[0], 0.0, 2.0), (SPEECH[1], 0.0, 2.0)), 3).run(quiet)
+    found = {row.direction: row for row in rows}
+    route = "subprocess_slope" if adapter.encode_route == "subprocess" else "inprocess"
+    assert found["encode"].method == route
+    assert found["decode"].method == "inprocess"
+    for direction in ("encode", "decode"):
+        row = found[direction]
+        assert row.wall_rtf is not None
+        assert 0 <= row.wall_rtf < 2
+        assert row.cpu_rtf is not None
+        assert row.wall_spread is not None
+    if "frame" in found:
+        assert found["frame"].p50_ms is not None
+        assert found["frame"].p50_ms <= found["frame"].p99_ms
+    row = failed_row(TimingTask(codec, point, "speech", (), 3), "crashed")
+    assert (row.wall_rtf, row.reason) == (None, "crashed")
+
+
+def unit(tmp_path, **changes):
+    metrics = tuple((name, metric_fingerprint(registry.get(name))) for name in ("si_sdr", "stoi"))
+    given = Unit(
+        corpus="speech",
+        clip="a",
+        path=SPEECH[0],
+        start=0.0,
+        max_seconds=2.0,
+        content="speech",
+        clip_key="k" * 64,
+        codec="t_good",
+        point="10",
+        fingerprint="f" * 64,
+        metrics=metrics,
+        cache=tmp_path,
+    )
+    return dataclasses.replace(given, **changes)
+
+
+def test_a_unit_is_coded_once_and_scored_the_same_from_the_cache(tmp_path, monkeypatch):
+    first = unit(tmp_path).run(quiet)
+    assert first.reason == ""
+    assert first.clip == (16000, 2.0, 1)
+    assert first.coded is not None
+    assert first.coded.bits == 2 * 16000 * 10
+    monkeypatch.setattr(run_codecs.Good, "encode", None)  # from here on, coding would raise
+    monkeypatch.setattr(run_codecs.Good, "decode", None)
+    again = unit(tmp_path).run(quiet)
+    assert (again.coded, again.scores) == (first.coded, first.scores)
+    skipped = unit(tmp_path, skip=(ScoreValue("stoi", None, "crashed", "-11"),)).run(quiet)
+    assert skipped.scores == (first.scores[0], ScoreValue("stoi", None, "crashed", "-11"))
+
+
+def test_what_is_wrong_with_a_unit_comes_back_as_its_reason(tmp_path):
+    bad = unit(tmp_path, path=tmp_path / "none.wav", clip_key="x").run(quiet)
+    assert (bad.reason, bad.clip, bad.scores) == ("clip_unreadable", None, ())
+    refused = unit(tmp_path, codec="t_raises").run(quiet)
+    assert (refused.reason, refused.detail) == ("codec_failed", "refuses everything")
+    assert refused.clip is not None
+
+
+def test_only_what_another_try_would_give_again_is_kept():
+    assert cacheable(ScoreValue("stoi", 0.9))
+    assert cacheable(ScoreValue("stoi", None, "too_short"))
+    for reason in ("crashed", "timeout", "failed", "not_installed"):
+        assert not cacheable(ScoreValue("stoi", None, reason))
+
+
+def test_fingerprints_follow_versions_and_helpers(monkeypatch):
+    opus, g711 = codecs.get("opus"), codecs.get("g711_mulaw")
+    points = [opus.point("6", "speech"), g711.points[0]]
+    before = [codec_fingerprint(c, p) for c, p in zip((opus, g711), points, strict=True)]
+    assert before[0] != codec_fingerprint(opus, opus.point("9", "speech"))
+    monkeypatch.setattr(opus, "versions", lambda: {"libopus": "another"})
+    after = [codec_fingerprint(c, p) for c, p in zip((opus, g711), points, strict=True)]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    assert module_source("codecbench.codecs.opus") != module_source("codecbench.codecs.g711")
+
+
+def test_a_limit_takes_many_speakers_and_the_same_clips_again():
+    items = [Item(f"{s}{i}", "c", Path("x"), "speech", speaker=s) for s in "abcd" for i in range(5)]
+    four = limit(items, 4, seed=0)
+    assert {item.speaker for item in four} == set("abcd")
+    assert four == limit(items, 4, seed=0) == sorted(four, key=lambda item: item.id)
+    assert [limit(items, 4, seed) for seed in range(5)].count(four) < 5
+    assert limit(items, None, 0) == limit(items, 99, 0) == items
+    assert len(limit(items, 7, 0)) == 7
+
+
+def test_the_reference_in_a_worker_is_that_of_the_last_clip(tmp_path):
+    work._reference.cache_clear()
+    for path in (SPEECH[0], SPEECH[0], SPEECH[1]):
+        work._reference(path, 0.0, 1.0, str(path))
+    assert work._reference.cache_info().hits == 1
+    assert work._reference.cache_info().currsize == 1
