@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import pytest
-import run_codecs
 from codecbench.bench import checks, work
 from codecbench.bench.checks import ORDERS, CheckTask, broken_row, check_tasks
 from codecbench.bench.fingerprint import codec_fingerprint, metric_fingerprint, module_source
@@ -16,10 +15,16 @@ from codecbench.bench.plan import limit
 from codecbench.bench.timing import TimingTask, failed_row
 from codecbench.bench.work import ScoreValue, Unit, cacheable
 from codecbench.codecs import registry as codecs
+from codecbench.codecs._load import load_module
 from codecbench.corpora import Item
 from codecbench.corpora import registry as corpora
 
 SPEECH = [item.path for item in corpora.get("speech").items(None)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def test_codecs():
+    load_module(Path(__file__).with_name("run_codecs.py"))
 
 
 def quiet(stage):
@@ -100,8 +105,9 @@ def test_a_unit_is_coded_once_and_scored_the_same_from_the_cache(tmp_path, monke
     assert first.clip == (16000, 2.0, 1)
     assert first.coded is not None
     assert first.coded.bits == 2 * 16000 * 10
-    monkeypatch.setattr(run_codecs.Good, "encode", None)  # from here on, coding would raise
-    monkeypatch.setattr(run_codecs.Good, "decode", None)
+    good = type(codecs.get("t_good"))
+    monkeypatch.setattr(good, "encode", None)  # from here on, coding would raise
+    monkeypatch.setattr(good, "decode", None)
     again = unit(tmp_path).run(quiet)
     assert (again.coded, again.scores) == (first.coded, first.scores)
     skipped = unit(tmp_path, skip=(ScoreValue("stoi", None, "crashed", "-11"),)).run(quiet)
