@@ -9,6 +9,7 @@ import math
 import random
 import re
 import sqlite3
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def query(run_dir: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
-    with sqlite3.connect(run_dir / "results.sqlite") as db:
+    with closing(sqlite3.connect(run_dir / "results.sqlite")) as db:
         return db.execute(sql, values).fetchall()
 
 
@@ -163,7 +164,7 @@ def test_frame_has_every_result_with_scores_and_reasons(run_dir: Path) -> None:
 
 def test_summary_equals_pandas_computed_afresh(run_dir: Path) -> None:
     table = summary(run_dir)
-    with sqlite3.connect(run_dir / "results.sqlite") as db:
+    with closing(sqlite3.connect(run_dir / "results.sqlite")) as db:
         results = pd.read_sql("SELECT results.*, content FROM results JOIN clips USING (corpus, clip)", db)
         scores = pd.read_sql("SELECT scores.*, content FROM scores JOIN clips USING (corpus, clip)", db)
     assert len(table) == 8

@@ -80,7 +80,14 @@ def test_timing_rows(codec, point):
     assert (row.wall_rtf, row.reason) == (None, "crashed")
 
 
-def unit(tmp_path, **changes):
+@pytest.fixture
+def cache(tmp_path):
+    yield tmp_path
+    work._index(tmp_path).close()
+    work._index.cache_clear()
+
+
+def unit(folder, **changes):
     metrics = tuple((name, metric_fingerprint(registry.get(name))) for name in ("si_sdr", "stoi"))
     given = Unit(
         corpus="speech",
@@ -94,13 +101,13 @@ def unit(tmp_path, **changes):
         point="10",
         fingerprint="f" * 64,
         metrics=metrics,
-        cache=tmp_path,
+        cache=folder,
     )
     return dataclasses.replace(given, **changes)
 
 
-def test_a_unit_is_coded_once_and_scored_the_same_from_the_cache(tmp_path, monkeypatch):
-    first = unit(tmp_path).run(quiet)
+def test_a_unit_is_coded_once_and_scored_the_same_from_the_cache(cache, monkeypatch):
+    first = unit(cache).run(quiet)
     assert first.reason == ""
     assert first.clip == (16000, 2.0, 1)
     assert first.coded is not None
@@ -108,16 +115,16 @@ def test_a_unit_is_coded_once_and_scored_the_same_from_the_cache(tmp_path, monke
     good = type(codecs.get("t_good"))
     monkeypatch.setattr(good, "encode", None)  # from here on, coding would raise
     monkeypatch.setattr(good, "decode", None)
-    again = unit(tmp_path).run(quiet)
+    again = unit(cache).run(quiet)
     assert (again.coded, again.scores) == (first.coded, first.scores)
-    skipped = unit(tmp_path, skip=(ScoreValue("stoi", None, "crashed", "-11"),)).run(quiet)
+    skipped = unit(cache, skip=(ScoreValue("stoi", None, "crashed", "-11"),)).run(quiet)
     assert skipped.scores == (first.scores[0], ScoreValue("stoi", None, "crashed", "-11"))
 
 
-def test_what_is_wrong_with_a_unit_comes_back_as_its_reason(tmp_path):
-    bad = unit(tmp_path, path=tmp_path / "none.wav", clip_key="x").run(quiet)
+def test_what_is_wrong_with_a_unit_comes_back_as_its_reason(cache):
+    bad = unit(cache, path=cache / "none.wav", clip_key="x").run(quiet)
     assert (bad.reason, bad.clip, bad.scores) == ("clip_unreadable", None, ())
-    refused = unit(tmp_path, codec="t_raises").run(quiet)
+    refused = unit(cache, codec="t_raises").run(quiet)
     assert (refused.reason, refused.detail) == ("codec_failed", "refuses everything")
     assert refused.clip is not None
 
