@@ -18,8 +18,8 @@ def number(value: float | None, digits: int) -> str:
 
 
 def kbps(value: float) -> str:
-    """A rate with three digits: "6.00", "12.7", "128"."""
-    return number(value, 2 if value < 10 else 1 if value < 100 else 0)
+    """A rate to a hundredth, so that the constant ones show that they are exact: "6.00", "12.65", "127.3"."""
+    return number(value, 2 if value < 100 else 1)
 
 
 def rtf(value: float) -> str:

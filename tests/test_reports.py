@@ -316,7 +316,7 @@ def test_page_cells_are_the_summary(run_dir: Path) -> None:
     text = " ".join("".join(Page((run_dir / "index.html").read_text()).text).split())
     row = row_of(summary(run_dir), "speech", "opus", "24")
     low, high = (f"{row[f'pesq_wb_{end}']:.2f}" for end in ("lo", "hi"))
-    assert f"opus 24 24.0 {row['pesq_wb_mean']:.2f} {low} to {high} {row['stoi_mean']:.3f}" in text
+    assert f"opus 24 24.00 {row['pesq_wb_mean']:.2f} {low} to {high} {row['stoi_mean']:.3f}" in text
     assert "too_short ×1" in text
     assert "∞" in text
     assert "nan" not in text.lower().replace("onerror", "").split()
@@ -365,7 +365,7 @@ def test_an_unfinished_run_counts_what_was_not_run(tmp_path: Path) -> None:
     assert "not run ×13" in (tmp_path / "index.html").read_text()
 
 
-@pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (68, "Left out"), (40, "mp3 16, 16.0 kbit/s")])
+@pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (68, "Left out"), (40, "mp3 16, 16.00 kbit/s")])
 def test_terminal_summary_fits(run_dir: Path, width: int, has: str) -> None:
     console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
     print_summary(run_dir, console)
@@ -388,8 +388,8 @@ def test_terminal_summary_fits(run_dir: Path, width: int, has: str) -> None:
         (number(-1.26, 1), "−1.3"),
         (number(0.0, 3), "0.000"),
         (kbps(6.004), "6.00"),
-        (kbps(12.65), "12.7"),
-        (kbps(128.4), "128"),
+        (kbps(12.65), "12.65"),
+        (kbps(128.4), "128.4"),
         (kbps(math.nan), "–"),
         (rtf(3.21), "3.2"),
         (rtf(0.0123), "0.012"),
