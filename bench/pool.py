@@ -1,8 +1,9 @@
 """Worker processes that tasks cannot bring down.
 
-Each worker is a spawned process with single-threaded numerics that runs one task at a time. A task that raises, kills
-its worker or takes too long becomes a `Failure` that names the stage it was in; the worker is replaced and the rest
-goes on. Results arrive in the order in which they are done.
+Each worker is a spawned process with single-threaded numerics that runs one task at a time. A task whose worker dies,
+which may not be its fault, is tried again alone in a new one, ATTEMPTS times in all. A task that raises, takes too
+long or kills every worker becomes a `Failure` that names the stage it was in, and the rest goes on. Results arrive in
+the order in which they are done.
 
 An executor for many machines needs `submit` and `results` only.
 """
@@ -34,6 +35,9 @@ THREADS = dict.fromkeys(
     ),
     "1",
 )
+
+#: how often a task is tried whose worker dies
+ATTEMPTS = 3
 
 Stage = Callable[[str], None]
 
@@ -94,6 +98,7 @@ class _Worker:
     process: Any
     pipe: Connection
     task: Task | None = None
+    attempt: int = 1
     group: str = ""
     stage: str = ""
     deadline: float = 0.0
@@ -113,7 +118,7 @@ class Pool:
         self._timeout, self._modules = timeout, tuple(modules)
         self._context = multiprocessing.get_context("spawn")
         self._waiting: OrderedDict[str, deque[Task]] = OrderedDict()
-        self._urgent: deque[Task] = deque()
+        self._urgent: deque[tuple[Task, int]] = deque()  # with the number of the attempt
         self._limit = jobs
         self._workers: list[_Worker] = []
 
@@ -136,9 +141,9 @@ class Pool:
         return [worker.process.pid for worker in self._workers]
 
     def submit(self, task: Task, urgent: bool = False) -> None:
-        """Queue a task; an urgent one, such as a retry, goes first."""
+        """Queue a task; an urgent one goes first."""
         if urgent:
-            self._urgent.append(task)
+            self._urgent.append((task, 1))
         else:
             self._waiting.setdefault(task.group, deque()).append(task)
 
@@ -155,11 +160,14 @@ class Pool:
                 outcome = self._listen(worker)
                 if outcome is not None:
                     task, worker.task, worker.stage = worker.task, None, ""
+                    assert task is not None
                     if isinstance(outcome, Failure) and outcome.kind != "raised":
                         self._end(worker)
                         self._workers.remove(worker)
+                        if outcome.kind == "crashed" and worker.attempt < ATTEMPTS:
+                            self._urgent.append((task, worker.attempt + 1))
+                            continue
                     self._feed()
-                    assert task is not None
                     yield task, outcome
 
     def _feed(self) -> None:
@@ -168,10 +176,10 @@ class Pool:
         while (self._urgent or self._waiting) and (idle or len(self._workers) < self._limit):
             worker = idle.pop() if idle else self._start()
             if self._urgent:
-                task = self._urgent.popleft()
+                task, worker.attempt = self._urgent.popleft()
             else:
                 group = self._choose(worker.group)
-                task = self._waiting[group].popleft()
+                task, worker.attempt = self._waiting[group].popleft(), 1
                 if not self._waiting[group]:
                     del self._waiting[group]
             worker.group, worker.task, worker.deadline = task.group, task, time.monotonic() + self._timeout

@@ -19,6 +19,8 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
     with store:
         if retry_failed:
             store.delete("results", {"status": "failed"})
+            store.delete("checks", {"passed": 0})
+            store.delete("timings", {"method": ""})
         hashes = {(clip.item.corpus, clip.item.id): clip.sha256 for clip in plan.clips}
         for row in store.rows("SELECT corpus, clip, sha256 FROM clips"):
             if hashes.get((row["corpus"], row["clip"])) != row["sha256"]:

@@ -26,9 +26,6 @@ from .store import FILE, Store, StoreError
 from .timing import TimingTask, failed_row
 from .work import Coded, ScoreValue, Unit, UnitResult
 
-#: how often a unit is tried whose worker dies
-ATTEMPTS = 3
-
 #: at most so many seconds of a clip are timed
 TIMED = 10.0
 
@@ -210,9 +207,9 @@ def _run_units(
     for task, value in pool.results():
         assert isinstance(task, Unit)
         if isinstance(value, Failure):
-            retry = _retry(task, value)
-            if retry:
-                pool.submit(retry, urgent=True)
+            rest = _without_metric(task, value)
+            if rest:
+                pool.submit(rest, urgent=True)
                 continue
             value = UnitResult(_unit_reason(value), f"{value.stage}: {value.detail}", None, (), None, 0.0)
         write_unit(store, index, clips[task.corpus, task.clip], task, value)
@@ -225,21 +222,13 @@ def _unit_reason(failure: Failure) -> str:
     return {"raised": "codec_failed", "crashed": "crashed", "timeout": "timeout"}[failure.kind]
 
 
-def _retry(unit: Unit, failure: Failure) -> Unit | None:
-    """The unit to try again, None if it has been tried enough.
-
-    A dead worker may not be the unit's fault, so it is tried ATTEMPTS times. A metric that crashed it twice, or that
-    did not end, is left out of the next try, and the rest of the unit is not lost.
-    """
-    if failure.kind == "raised":
+def _without_metric(unit: Unit, failure: Failure) -> Unit | None:
+    """The unit without the metric that crashed or did not end, so that the rest is not lost; None if none did."""
+    if not failure.stage.startswith("metric ") or failure.kind == "raised":
         return None
-    if failure.stage.startswith("metric ") and (failure.kind == "timeout" or unit.attempt > 1):
-        reason = Reason.CRASHED if failure.kind == "crashed" else Reason.TIMEOUT
-        score = ScoreValue(failure.stage.removeprefix("metric "), None, reason.value, failure.detail)
-        return dataclasses.replace(unit, skip=(*unit.skip, score), attempt=1)
-    if failure.kind == "crashed" and unit.attempt < ATTEMPTS:
-        return dataclasses.replace(unit, attempt=unit.attempt + 1)
-    return None
+    reason = Reason.CRASHED if failure.kind == "crashed" else Reason.TIMEOUT
+    score = ScoreValue(failure.stage.removeprefix("metric "), None, reason.value, failure.detail)
+    return dataclasses.replace(unit, skip=(*unit.skip, score))
 
 
 def _from_cache(unit: Unit, index: Index) -> UnitResult | None:

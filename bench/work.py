@@ -6,7 +6,7 @@ import functools
 import hashlib
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..codecs import CodecError
@@ -74,7 +74,6 @@ class Unit:
     metrics: tuple[tuple[str, str], ...]  # name, fingerprint
     cache: Path | None
     skip: tuple[ScoreValue, ...] = ()
-    attempt: int = field(default=1, compare=False)
 
     @property
     def group(self) -> str:

@@ -1,4 +1,4 @@
-"""Codecs that the tests of runs load with --codec-module: a good one that logs its calls, and bad ones.
+"""What the tests of runs load with --codec-module: a good codec that logs its calls, bad ones, a bad metric.
 
 The log is the file that CODECBENCH_TEST_LOG names; the good codec's version is CODECBENCH_TEST_VERSION.
 """
@@ -8,6 +8,7 @@ import signal
 import time
 
 import numpy as np
+from codecbench.bench import metrics
 from codecbench.bench.audio import Clip, from_pcm16, to_pcm16
 from codecbench.codecs import Codec, CodecError, Encoded, Packet, Point, register
 
@@ -80,6 +81,25 @@ class Absent(Good):
     def available(self):
         return "its program is not here: get it somewhere"
 
+
+def crash(reference, degraded, rate):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+metrics.register(
+    metrics.Metric(
+        name="t_crash",
+        title="Crash",
+        function=crash,
+        low=0.0,
+        high=1.0,
+        ceiling=1.0,
+        higher_is_better=True,
+        domain="tests",
+        reference="none",
+        package="",
+    )
+)
 
 for codec in (Good(), Raises(), Dies(), Hangs(), Absent()):
     register(codec)

@@ -76,6 +76,19 @@ def test_bad_codecs_are_rows_and_the_rest_goes_on(tmp_path):
     assert calls(tmp_path)["dies"] == 0
 
 
+def test_a_metric_that_crashes_costs_only_itself(tmp_path):
+    args = ("--codecs", "t_good@10", "--limit", "1", "--no-timing", "--quiet", "--jobs", "1", "--out", "r")
+    assert bench("--metrics", "stoi,t_crash,si_sdr", *args) == 3  # its self-check crashed, too
+    (row,) = codecbench.load("r").to_dict("records")
+    assert row["status"] == "ok"
+    assert 0.9 < row["stoi"] <= 1
+    assert row["si_sdr"] > 20
+    assert np.isnan(row["t_crash"])
+    assert row["t_crash_reason"] == "crashed"
+    (check,) = rows("r", "SELECT * FROM checks WHERE passed = 0")
+    assert "crashed" in check["detail"]
+
+
 def test_the_same_call_goes_on_and_computes_nothing_twice(tmp_path):
     args = ("--codecs", "t_good", "--limit", "3", "--out", "r", *FAST)
     assert bench(*args) == 0
