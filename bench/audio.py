@@ -5,7 +5,6 @@ A clip holds float32 samples in [-1, 1], shape [channels, n], at an integer samp
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +142,11 @@ def from_pcm16(pcm: NDArray[np.int16]) -> Samples:
 
 
 def write_flac(path: Path, clip: Clip) -> None:
-    """Write a clip as 16-bit FLAC, atomically."""
-    part = path.with_name(f"{path.name}.{hashlib.sha1(str(id(clip)).encode()).hexdigest()[:8]}.part")
-    sf.write(part, to_pcm16(clip.samples).T, clip.rate, format="FLAC", subtype="PCM_16")
+    """Write a clip as 16-bit FLAC, atomically. Raises AudioError or OSError."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        sf.write(part, to_pcm16(clip.samples).T, clip.rate, format="FLAC", subtype="PCM_16")
+    except sf.LibsndfileError as error:
+        part.unlink(missing_ok=True)
+        raise AudioError(f"{path}: cannot be written ({error.error_string})") from error
     part.replace(path)

@@ -15,6 +15,7 @@ in bytes, 5 GB) is passed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -68,10 +69,11 @@ class Files:
         if self.folder is None:
             return
         path = self._path("stream", key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{key}.{os.getpid()}.part")
-        part.write_bytes(blob)
-        part.replace(path)
+        with contextlib.suppress(OSError):  # a full disk costs the cache, not the run
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{key}.{os.getpid()}.part")
+            part.write_bytes(blob)
+            part.replace(path)
 
     def get_wave(self, key: str) -> Clip | None:
         """A decoded clip, None if it is not there or cannot be read."""
@@ -92,8 +94,9 @@ class Files:
         if self.folder is None:
             return
         path = self._path("wave", key, ".flac")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_flac(path, clip)
+        with contextlib.suppress(OSError, AudioError):  # as above
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_flac(path, clip)
 
     def wave_path(self, key: str) -> Path | None:
         """Where a decoded clip lies, None if it does not."""
@@ -103,13 +106,22 @@ class Files:
         return path if path.exists() else None
 
 
+class CacheError(Exception):
+    """A cache folder that cannot be used; says what to do."""
+
+
 class Index:
     """The SQLite side of the cache: recipes and scores by key, JSON values."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "index.sqlite"
-        self._db = self._open()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(
+                f"the cache folder {folder} cannot be used ({error}); set CODECBENCH_CACHE, or give --no-cache"
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         try:

@@ -9,7 +9,7 @@ from .metrics import Reason
 from .plan import Plan, PlannedClip, PlannedPoint
 from .provenance import describe, git_commit, machine, packages
 from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store
-from .work import ScoreValue, Unit, UnitResult, cacheable
+from .work import PASSING, ScoreValue, Unit, UnitResult
 
 
 def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
@@ -21,6 +21,8 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
             store.delete("results", {"status": "failed"})
             store.delete("checks", {"passed": 0})
             store.delete("timings", {"method": ""})
+            for reason in PASSING:
+                store.delete("scores", {"reason": reason})
         hashes = {(clip.item.corpus, clip.item.id): clip.sha256 for clip in plan.clips}
         for row in store.rows("SELECT corpus, clip, sha256 FROM clips"):
             if hashes.get((row["corpus"], row["clip"])) != row["sha256"]:
@@ -122,7 +124,7 @@ def write_unit(store: Store, index: Index | None, clip: PlannedClip, unit: Unit,
         ]
         fingerprints = dict(unit.metrics)
         for s in scores:
-            if cacheable(s):
+            if s.reason not in PASSING:
                 entries.append(
                     (unit.score_key(fingerprints[s.metric], coded.wave_sha256), [s.value, s.reason, s.detail])
                 )

@@ -155,7 +155,11 @@ def _text(value: str) -> str:
 
 def _lock(folder: Path) -> IO[str]:
     """An exclusive lock that ends with the process, however that ends."""
-    file = (folder / ".lock").open("a")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); give another --out") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -177,7 +181,6 @@ class Store:
         path = folder / FILE
         self._lock = None
         if create:
-            folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(folder)
         elif not path.exists():
             raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")

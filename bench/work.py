@@ -20,6 +20,9 @@ from .metrics._metric import ReferenceCache
 from .pipeline import Stream, decode, encode
 from .pool import Stage
 
+#: reasons of a missing score that another attempt or machine might not give again: never cached, tried again on request
+PASSING = tuple(r.value for r in (Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED))
+
 
 @dataclass(frozen=True)
 class ScoreValue:
@@ -147,12 +150,6 @@ class Unit:
         sha = hashlib.sha256(wave.samples.tobytes()).hexdigest()
         frame, delay = codec.frame(native, point), codec.delay(native, point)
         return Coded(stream.bits, stream.setup_bits, stream.seconds, native, delay, frame, key, sha), wave
-
-
-def cacheable(score: ScoreValue) -> bool:
-    """False for what another attempt or machine might give."""
-    passing = {Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED}
-    return score.reason not in {reason.value for reason in passing}
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from codecbench.bench.audio import Clip, from_pcm16
-from codecbench.bench.cache import Files, Index, cache_folder, clear, prune, size_limit, stage_sizes
+from codecbench.bench.cache import CacheError, Files, Index, cache_folder, clear, prune, size_limit, stage_sizes
 
 
 @pytest.fixture
@@ -93,3 +93,14 @@ def test_folder_and_limit_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("CODECBENCH_CACHE_LIMIT", "2e9")
     assert cache_folder() == tmp_path
     assert size_limit() == 2_000_000_000
+
+
+def test_a_folder_that_cannot_be_used(tmp_path, clip):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CacheError, match="set CODECBENCH_CACHE, or give --no-cache"):
+        Index(tmp_path / "file" / "cache")
+    files = Files(tmp_path / "file" / "cache")
+    files.put_stream("aa", b"x")  # costs the cache, not the run
+    files.put_wave("aa", clip)
+    assert files.get_stream("aa") is None
+    assert files.get_wave("aa") is None

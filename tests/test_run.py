@@ -87,6 +87,11 @@ def test_a_metric_that_crashes_costs_only_itself(tmp_path):
     assert row["t_crash_reason"] == "crashed"
     (check,) = rows("r", "SELECT * FROM checks WHERE passed = 0")
     assert "crashed" in check["detail"]
+    # Asked to, it tries again what crashed, and codes nothing for it.
+    calls(tmp_path)
+    assert bench("--metrics", "stoi,t_crash,si_sdr", *args, "--retry-failed") == 3
+    assert calls(tmp_path) == {}
+    assert codecbench.load("r")["t_crash_reason"].tolist() == ["crashed"]
 
 
 def test_the_same_call_goes_on_and_computes_nothing_twice(tmp_path):

@@ -50,6 +50,12 @@ def test_one_writer(tmp_path):
     Store(tmp_path, create=True).close()
 
 
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "run", create=True)
+
+
 def test_what_is_no_run_folder_is_refused(tmp_path):
     with pytest.raises(StoreError, match="is no run folder"):
         Store(tmp_path)

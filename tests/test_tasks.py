@@ -13,7 +13,7 @@ from codecbench.bench.fingerprint import codec_fingerprint, metric_fingerprint, 
 from codecbench.bench.metrics import Score, registry
 from codecbench.bench.plan import limit
 from codecbench.bench.timing import TimingTask, failed_row
-from codecbench.bench.work import ScoreValue, Unit, cacheable
+from codecbench.bench.work import ScoreValue, Unit
 from codecbench.codecs import registry as codecs
 from codecbench.codecs._load import load_module
 from codecbench.corpora import Item
@@ -127,13 +127,6 @@ def test_what_is_wrong_with_a_unit_comes_back_as_its_reason(cache):
     refused = unit(cache, codec="t_raises").run(quiet)
     assert (refused.reason, refused.detail) == ("codec_failed", "refuses everything")
     assert refused.clip is not None
-
-
-def test_only_what_another_try_would_give_again_is_kept():
-    assert cacheable(ScoreValue("stoi", 0.9))
-    assert cacheable(ScoreValue("stoi", None, "too_short"))
-    for reason in ("crashed", "timeout", "failed", "not_installed"):
-        assert not cacheable(ScoreValue("stoi", None, reason))
 
 
 def test_fingerprints_follow_versions_and_helpers(monkeypatch):

@@ -66,6 +66,8 @@ def _list(chosen: list[Corpus], as_json: bool) -> int:
         emit_json(rows)
         return 0
     table = Table("name", "content", "title", "licence", "how to get it", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for row in rows:
         size = f"bench corpora get {row['name']} ({int(str(row['download_bytes'])) / 1e9:.1f} GB)"
         how = "here" if row["here"] else size if row["download_bytes"] else f"{row['homepage']}, {row['name']}:/path"

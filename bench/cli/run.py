@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     from ...reports.terminal import print_summary
     from ..api import now, physical_cores, run_plan
-    from ..cache import cache_folder
+    from ..cache import CacheError, cache_folder
     from ..runner import Settings
     from ..store import StoreError
     from ._progress import Reporter
@@ -108,7 +108,7 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     try:
         with Reporter(err, quiet=args.quiet or args.json) as reporter:
             outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update)
-    except StoreError as error:
+    except (StoreError, CacheError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
         return 2
     except KeyboardInterrupt:
