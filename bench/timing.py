@@ -12,18 +12,19 @@ subprocess_slope  a program is started for each call: (t(long) - t(short)) / (lo
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..codecs import Codec, Point
+from ..codecs import Codec, Encoded, Point
 from ..codecs import registry as codecs
+from ..codecs._codec import Route
 from .audio import Clip, read
 from .pipeline import channel_groups, prepare
 from .pool import Stage
@@ -51,27 +52,21 @@ class TimingTask:
         """Encode, decode, and frame by frame where the codec streams."""
         codec = codecs.get(self.codec)
         point = codec.point(self.point, self.content)
-        natives = []
-        for path, start, seconds in self.clips:
-            native = prepare(codec, point, read(path, start, seconds))
-            # A mono codec codes a stereo clip's channels apart; one of them is timed, for audio seconds of one.
-            group = channel_groups(codec, native.channels)[0]
-            natives.append(Clip(np.ascontiguousarray(native.samples[group]), native.rate))
+        clips = [_timed(codec, prepare(codec, point, read(*clip))) for clip in self.clips]
+        lengths = _slope(clips[0])
         rows = []
         stage("timing encode")
         route = codec.encode_route
-        samples = _measure(lambda clip: codec.encode(clip, point), natives, route, self.repeats, lambda c: c.seconds)
+        inputs = lengths if route == "subprocess" else clips
+        samples = _measure(lambda clip: _encode(codec, point, clip), inputs, route, self.repeats)
         rows.append(self._row("encode", route, samples))
         stage("timing decode")
-        pieces = _slope_clips(natives) if codec.decode_route == "subprocess" else natives
-        coded = [codec.encode(clip, point) for clip in pieces]
-        length = {id(e): clip.seconds for e, clip in zip(coded, pieces, strict=True)}
-        samples = _measure(
-            lambda e: codec.decode(e, point), coded, codec.decode_route, self.repeats, lambda e: length[id(e)]
-        )
-        rows.append(self._row("decode", codec.decode_route, samples))
+        route = codec.decode_route
+        coded = [_encode(codec, point, clip) for clip in (lengths if route == "subprocess" else clips)]
+        samples = _measure(lambda clip: [codec.decode(one, point) for one in clip.coded], coded, route, self.repeats)
+        rows.append(self._row("decode", route, samples))
         stage("timing frames")
-        latencies = _frames(codec, point, natives[0])
+        latencies = _frames(codec, point, clips[0].parts[0]) if len(clips[0].parts) == 1 else []
         if latencies:
             p50, p99 = (float(np.percentile(latencies, p)) * 1000 for p in (50, 99))
             rows.append(self._row("frame", "inprocess", [], p50, p99))
@@ -124,45 +119,60 @@ def failed_row(task: TimingTask, reason: str) -> TimingRow:
     )
 
 
+@dataclass(frozen=True)
+class _Timed:
+    """A clip as the codec codes it: its channels together or, where the codec is mono, each apart; all are timed."""
+
+    parts: tuple[Clip, ...]
+    seconds: float
+    coded: tuple[Encoded, ...] = ()
+
+
+def _timed(codec: Codec, clip: Clip) -> _Timed:
+    groups = channel_groups(codec, clip.channels)
+    return _Timed(tuple(Clip(np.ascontiguousarray(clip.samples[group]), clip.rate) for group in groups), clip.seconds)
+
+
+def _encode(codec: Codec, point: Point, clip: _Timed) -> _Timed:
+    return dataclasses.replace(clip, coded=tuple(codec.encode(part, point) for part in clip.parts))
+
+
+def _slope(clip: _Timed) -> list[_Timed]:
+    """The clip, repeated to the two lengths of the slope."""
+    made = []
+    for seconds in SLOPE:
+        shapes = [(part.channels, round(seconds * part.rate)) for part in clip.parts]
+        parts = [
+            Clip(np.ascontiguousarray(np.resize(part.samples.T, shape[::-1]).T), part.rate)
+            for part, shape in zip(clip.parts, shapes, strict=True)
+        ]
+        made.append(_Timed(tuple(parts), seconds))
+    return made
+
+
 def _measure(
-    call: Callable[[Any], object],
-    inputs: list[Any],
-    route: str,
-    repeats: int,
-    seconds: Callable[[Any], float],
+    call: Callable[[_Timed], object], clips: list[_Timed], route: Route, repeats: int
 ) -> list[tuple[float, float]]:
-    """(wall RTF, CPU RTF) of every repeat on every input; for programs, of every repeat of the slope."""
+    """(wall RTF, CPU RTF) of every repeat on every clip; for programs, of every repeat of the slope of two lengths."""
     if route == "subprocess":
-        if isinstance(inputs[0], Clip):
-            inputs = _slope_clips(inputs)
-        short, long = inputs[0], inputs[-1]
+        short, long = clips
+        span = long.seconds - short.seconds
         call(short)
-        samples = []
-        for _ in range(repeats):
-            a, b = _clock(call, short), _clock(call, long)
-            span = seconds(long) - seconds(short)
-            samples.append((max(0.0, b[0] - a[0]) / span, max(0.0, b[1] - a[1]) / span))
-        return samples
-    call(inputs[0])
+        pairs = [(_clock(call, short), _clock(call, long)) for _ in range(repeats)]
+        return [(max(0.0, b[0] - a[0]) / span, max(0.0, b[1] - a[1]) / span) for a, b in pairs]
+    call(clips[0])
     samples = []
-    for item in inputs:
+    for clip in clips:
         for _ in range(repeats):
-            wall, cpu = _clock(call, item)
-            samples.append((wall / seconds(item), cpu / seconds(item)))
+            wall, cpu = _clock(call, clip)
+            samples.append((wall / clip.seconds, cpu / clip.seconds))
     return samples
 
 
-def _slope_clips(clips: list[Clip]) -> list[Clip]:
-    """The clips, repeated to the two lengths of the slope."""
-    joined = np.concatenate([clip.samples for clip in clips], axis=1)
-    rate = clips[0].rate
-    return [Clip(np.resize(joined.T, (round(s * rate), joined.shape[0])).T.copy(), rate) for s in SLOPE]
-
-
-def _clock(call: Callable[[Any], object], item: Any) -> tuple[float, float]:
+def _clock(call: Callable[[_Timed], object], clip: _Timed) -> tuple[float, float]:
     """Wall and CPU seconds of a call, its child processes included."""
     cpu, wall = _cpu(), time.perf_counter()
-    call(item)
+    call(clip)
     return time.perf_counter() - wall, _cpu() - cpu
 
 

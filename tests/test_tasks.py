@@ -87,6 +87,17 @@ def cache(tmp_path):
     work._index.cache_clear()
 
 
+def test_timing_counts_both_channels_of_a_mono_codec(tmp_path, monkeypatch):
+    monkeypatch.setenv("CODECBENCH_TEST_LOG", str(tmp_path / "log"))
+    music = corpora.get("music").items(None)[0].path
+    rows = TimingTask("t_good", "14", "music", ((music, 0.0, 1.0),), 3).run(quiet)
+    assert [row.direction for row in rows] == ["encode", "decode"]
+    calls = (tmp_path / "log").read_text().split("\n")
+    warm_up_and_repeats, to_have_something_to_decode = (1 + 3) * 2, 2
+    assert calls.count("encode t_good 14") == warm_up_and_repeats + to_have_something_to_decode
+    assert calls.count("decode t_good 14") == warm_up_and_repeats
+
+
 def unit(folder, **changes):
     metrics = tuple((name, metric_fingerprint(registry.get(name))) for name in ("si_sdr", "stoi"))
     given = Unit(
