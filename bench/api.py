@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..codecs._load import load_module
+from . import store
 from .cache import cache_folder, prune, size_limit
 from .plan import Plan, make_plan
-from .runner import Outcome, Progress, Settings, execute, start_anew
+from .runner import Outcome, Progress, Settings, execute
 from .suite import load_suite
 
 
@@ -58,11 +59,12 @@ def run_plan(
     resume: bool = True,
     progress: Progress = lambda *_: None,
 ) -> Outcome:
-    """Execute a plan and write tables, plots and page. Raises StoreError; after KeyboardInterrupt the run can go on."""
+    """Execute a plan and write tables, plots and page. Raises StoreError, CacheError; after KeyboardInterrupt the run can go on."""
     from ..reports.write import write_outputs
 
+    limit = size_limit()  # a limit that is no number is better told before the work than after it
     if not resume:
-        start_anew(folder)
+        store.remove(folder)
 
     def finish() -> None:
         progress("writing tables, plots and page", 0, 0)
@@ -70,7 +72,7 @@ def run_plan(
 
     outcome = execute(plan, folder, settings, progress, finish)
     if settings.cache:
-        prune(settings.cache, size_limit())
+        prune(settings.cache, limit)
     return outcome
 
 

@@ -37,9 +37,17 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(platformdirs.user_cache_dir("codecbench"))
 
 
+class CacheError(Exception):
+    """A cache that cannot be used; says what to do."""
+
+
 def size_limit() -> int:
-    """The size limit in bytes. Raises ValueError if CODECBENCH_CACHE_LIMIT is no number."""
-    return int(float(os.environ.get("CODECBENCH_CACHE_LIMIT", DEFAULT_LIMIT)))
+    """The size limit in bytes. Raises CacheError if CODECBENCH_CACHE_LIMIT is no number."""
+    given = os.environ.get("CODECBENCH_CACHE_LIMIT", DEFAULT_LIMIT)
+    try:
+        return int(float(given))
+    except ValueError as error:
+        raise CacheError(f"CODECBENCH_CACHE_LIMIT is {given!r}; give bytes, such as 5e9") from error
 
 
 @dataclass(frozen=True)
@@ -104,10 +112,6 @@ class Files:
             return None
         path = self._path("wave", key, ".flac")
         return path if path.exists() else None
-
-
-class CacheError(Exception):
-    """A cache folder that cannot be used; says what to do."""
 
 
 class Index:

@@ -81,16 +81,20 @@ def _serve(pipe: Connection, modules: Sequence[Path]) -> None:
     except Exception:
         pipe.send(("broken", traceback.format_exc()))
         return
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the driver is gone
         while True:
             try:
                 task = pipe.recv()
-                value = task.run(lambda name: pipe.send(("stage", name)))
-                pipe.send(("value", value))
-            except (EOFError, BrokenPipeError, ConnectionResetError):
-                raise
-            except Exception as error:
+            except EOFError:
+                return
+            except Exception as error:  # a task that cannot be unpickled here
                 pipe.send(("raised", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+                continue
+            try:
+                outcome = ("value", task.run(lambda name: pipe.send(("stage", name))))
+            except Exception as error:
+                outcome = ("raised", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+            pipe.send(outcome)
 
 
 @dataclass

@@ -31,6 +31,8 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
         planned = {(p.codec.name, p.point.label, p.content): p for p in plan.points}
         for row in store.rows("SELECT * FROM points"):
             point = planned.get((row["codec"], row["point"], row["content"]))
+            if point and point.unavailable:
+                continue  # what it gave when it could run still holds
             if point is None or point.fingerprint != row["fingerprint"]:
                 for table in ("results", "scores", "timings", "points"):
                     store.delete(table, {"codec": row["codec"], "point": row["point"]})
@@ -62,7 +64,9 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
             store.set("created", created)
             store.set("command", command)
             store.set("machine", machine())
-        store.put(_point_row(point) for point in plan.points)
+        coded = {(r["codec"], r["point"]) for r in store.rows("SELECT DISTINCT codec, point FROM results")}
+        missing = [p for p in plan.points if p.unavailable and (p.codec.name, p.point.label) in coded]
+        store.put(_point_row(point) for point in plan.points if point not in missing)
         there = {(row["corpus"], row["clip"]) for row in store.rows("SELECT corpus, clip FROM clips")}
         new = [clip for clip in plan.clips if (clip.item.corpus, clip.item.id) not in there]
         store.put(_clip_row(clip, None, "planned") for clip in new)

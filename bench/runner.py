@@ -22,7 +22,7 @@ from .metrics import Reason
 from .plan import Plan, PlannedClip
 from .pool import Failure, Pool
 from .record import describe_run, reconcile, write_unit
-from .store import FILE, Store, StoreError
+from .store import Store, StoreError
 from .timing import TimingTask, failed_row
 from .work import Coded, ScoreValue, Unit, UnitResult
 
@@ -116,12 +116,6 @@ def execute(
         raise
     finally:
         store.close()
-
-
-def start_anew(folder: Path) -> None:
-    """Remove a run's store, so that the next run starts from nothing; other files are left alone."""
-    for path in folder.glob(f"{FILE}*"):
-        path.unlink()
 
 
 def _run_checks(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:

@@ -168,6 +168,14 @@ def _lock(folder: Path) -> IO[str]:
     return file
 
 
+def remove(folder: Path) -> None:
+    """Remove the store of a run folder and nothing else. Raises StoreError while a run writes there."""
+    if folder.is_dir():
+        with _lock(folder):
+            for path in folder.glob(f"{FILE}*"):
+                path.unlink()
+
+
 class Store:
     """The store of one run folder. Only one process may write; any may read.
 

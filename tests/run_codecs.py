@@ -54,7 +54,7 @@ class Raises(Good):
     def encode(self, clip, point):
         if point.label == "10":
             raise CodecError("refuses everything")
-        raise ZeroDivisionError("a bug in the adapter")
+        raise EOFError("a bug in the adapter")  # PyAV's EOFError is one, too
 
 
 class Dies(Good):
@@ -79,7 +79,7 @@ class Absent(Good):
     name = "t_absent"
 
     def available(self):
-        return "its program is not here: get it somewhere"
+        return None if "CODECBENCH_TEST_PROGRAM" in os.environ else "its program is not here: get it somewhere"
 
 
 def crash(reference, degraded, rate):

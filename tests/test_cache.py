@@ -93,6 +93,9 @@ def test_folder_and_limit_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("CODECBENCH_CACHE_LIMIT", "2e9")
     assert cache_folder() == tmp_path
     assert size_limit() == 2_000_000_000
+    monkeypatch.setenv("CODECBENCH_CACHE_LIMIT", "5 GB")
+    with pytest.raises(CacheError, match="give bytes, such as 5e9"):
+        size_limit()
 
 
 def test_a_folder_that_cannot_be_used(tmp_path, clip):

@@ -57,7 +57,7 @@ def test_bad_codecs_are_rows_and_the_rest_goes_on(tmp_path):
     assert status["t_good", "10"]["status"] == "ok"
     assert status["t_raises", "10"]["reason"] == "codec_failed"
     assert "refuses everything" in status["t_raises", "10"]["detail"]
-    assert "ZeroDivisionError" in status["t_raises", "14"]["detail"]
+    assert "EOFError" in status["t_raises", "14"]["detail"]
     assert "run_codecs.py" in status["t_raises", "14"]["detail"]  # its traceback
     assert status["t_dies", "14"]["reason"] == "crashed"
     assert status["t_hangs", "14"]["reason"] == "timeout"
@@ -131,6 +131,19 @@ def test_a_new_metric_codes_nothing_and_a_new_version_only_itself(tmp_path, monk
     after = {r["codec"]: r["fingerprint"] for r in rows("a", "SELECT codec, fingerprint FROM points")}
     assert after["t_good"] != before["t_good"]
     assert after["g711_mulaw"] == before["g711_mulaw"]
+
+
+def test_a_codec_that_can_no_longer_run_keeps_what_it_gave(tmp_path, monkeypatch):
+    args = ("--codecs", "t_good@10,t_absent@10", "--limit", "1", "--out", "r", *FAST)
+    monkeypatch.setenv("CODECBENCH_TEST_PROGRAM", "1")
+    assert bench(*args) == 0
+    first = (tmp_path / "r" / "scores.csv").read_bytes()
+    assert b"t_absent" in first
+    monkeypatch.delenv("CODECBENCH_TEST_PROGRAM")
+    assert bench(*args) == 0
+    (tmp_path / "r" / "index.html").unlink()
+    assert codecbench.load("r")["stoi"].notna().sum() == 2
+    assert (tmp_path / "r" / "scores.csv").read_bytes() == first
 
 
 def test_a_folder_holds_one_plan(tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from codecbench.bench.store import FILE, CheckRow, ScoreRow, Store, StoreError
+from codecbench.bench.store import FILE, CheckRow, ScoreRow, Store, StoreError, remove
 
 
 def test_rows_and_values_come_back(tmp_path):
@@ -45,8 +45,12 @@ def test_one_writer(tmp_path):
     store = Store(tmp_path, create=True)
     with pytest.raises(StoreError, match="another `bench run` is writing"):
         Store(tmp_path, create=True)
+    with pytest.raises(StoreError, match="another `bench run` is writing"):
+        remove(tmp_path)
     Store(tmp_path).close()  # readers may
     store.close()
+    remove(tmp_path)
+    assert not (tmp_path / FILE).exists()
     Store(tmp_path, create=True).close()
 
 

@@ -25,20 +25,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..cache import cache_folder, clear, prune, size_limit, stage_sizes
+    from ..cache import CacheError, size_limit
+
+    try:
+        limit = size_limit()
+    except CacheError as error:
+        err.print(f"bench cache: {error}", style="red", markup=False)
+        return 2
+    return _run(args, limit)
+
+
+def _run(args: argparse.Namespace, limit: int) -> int:
+    from ..cache import cache_folder, clear, prune, stage_sizes
 
     folder = cache_folder()
     if args.action == "clear":
         clear(folder)
         err.print(f"cleared {folder}", markup=False)
     elif args.action == "prune":
-        removed, freed = prune(folder, args.max_size if args.max_size is not None else size_limit())
+        removed, freed = prune(folder, args.max_size if args.max_size is not None else limit)
         err.print(f"removed {removed} files, {freed / 1e6:.1f} MB", markup=False)
     sizes = stage_sizes(folder)
     if args.json:
-        emit_json({"folder": str(folder), "limit": size_limit(), "stages": sizes})
+        emit_json({"folder": str(folder), "limit": limit, "stages": sizes})
     elif args.action == "info":
-        out.print(f"{folder}, at most {size_limit() / 1e9:g} GB", markup=False)
+        out.print(f"{folder}, at most {limit / 1e9:g} GB", markup=False)
         for stage, (files, size) in sizes.items():
             out.print(f"  {stage:<7}{files:>8} files {size / 1e6:>10.1f} MB", markup=False)
     return 0
