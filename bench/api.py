@@ -59,7 +59,12 @@ def run_plan(
     resume: bool = True,
     progress: Progress = lambda *_: None,
 ) -> Outcome:
-    """Execute a plan and write tables, plots and page. Raises StoreError, CacheError; after KeyboardInterrupt the run can go on."""
+    """Execute a plan and write tables, plots and page. After KeyboardInterrupt the same call goes on.
+
+    Raises
+    ------
+    StoreError, CacheError : a folder that cannot be used.
+    """
     from ..reports.write import write_outputs
 
     limit = size_limit()  # a limit that is no number is better told before the work than after it
