@@ -95,6 +95,10 @@ def unpack(archive: Path, folder: Path) -> None:
                     if not (folder / name).resolve().is_relative_to(folder.resolve()):
                         raise CorpusError(f"{archive}: {name} would be written outside {folder}")
                 pack.extractall(folder)
+        elif not hasattr(tarfile, "data_filter"):
+            raise CorpusError(
+                f"{archive}: Python before 3.10.12 or 3.11.4 cannot unpack it safely; update, or unpack it"
+            )
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
