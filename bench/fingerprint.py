@@ -39,7 +39,8 @@ def version_of(package: str) -> str:
 def module_source(name: str) -> str:
     """Hash of a module's source and of the modules of this package's `codecs` and `metrics` that it names.
 
-    Only private helpers (`_av`, `_visqol`) are followed: public modules register things of their own.
+    Only helpers are followed (`_av`, `_visqol`, the modules of a sub-package): other public modules register things
+    of their own.
     """
     found: dict[str, str] = {}
     _collect(name, found)
@@ -61,7 +62,12 @@ def _collect(name: str, found: dict[str, str]) -> None:
 
 
 def _is_helper(name: str) -> bool:
-    return name.rpartition(".")[2].startswith("_") and (".codecs." in name or ".metrics." in name)
+    """True for a private module of `codecs` or `metrics`, and for any module within a codec's own sub-package."""
+    for folder in (".codecs.", ".metrics."):
+        _, found, below = name.partition(folder)
+        if found:
+            return below.startswith("_") or "." in below
+    return False
 
 
 @functools.cache

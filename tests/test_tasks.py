@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from codecbench.bench import checks, work
 from codecbench.bench.checks import ORDERS, CheckTask, broken_row, check_tasks
-from codecbench.bench.fingerprint import codec_fingerprint, metric_fingerprint, module_source
+from codecbench.bench.fingerprint import _is_helper, codec_fingerprint, metric_fingerprint, module_source
 from codecbench.bench.metrics import Score, registry
 from codecbench.bench.plan import limit
 from codecbench.bench.timing import TimingTask, failed_row
@@ -150,6 +150,14 @@ def test_fingerprints_follow_versions_and_helpers(monkeypatch):
     assert after[0] != before[0]
     assert after[1] == before[1]
     assert module_source("codecbench.codecs.opus") != module_source("codecbench.codecs.g711")
+    for name, follows in (
+        ("codecbench.codecs._av", True),
+        ("codecbench.codecs.neural.conv", True),
+        ("codecbench.bench.metrics._visqol", True),
+        ("codecbench.codecs.opus", False),
+        ("codecbench.bench.audio", False),
+    ):
+        assert _is_helper(name) is follows
 
 
 def test_a_limit_takes_many_speakers_and_the_same_clips_again():
