@@ -27,6 +27,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+@functools.cache
 def version_of(package: str) -> str:
     """The installed version of a distribution, "absent" if there is none."""
     try:

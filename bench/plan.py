@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..codecs import Codec, Point
 from ..codecs import registry as codecs
 from ..corpora import CorpusError, Item
+from ..corpora._fetch import sha256
 from ..corpora._open import open_corpus
 from .fingerprint import codec_fingerprint, digest, metric_fingerprint
 from .metrics import Metric
@@ -53,7 +53,7 @@ class Plan:
     clips: tuple[PlannedClip, ...]
     points: tuple[PlannedPoint, ...]
     metrics: tuple[Metric, ...]
-    metric_fingerprints: tuple[str, ...]
+    metric_fingerprints: Mapping[str, str]  # by name
     modules: tuple[Path, ...]
 
     def digest(self) -> str:
@@ -100,7 +100,7 @@ def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] 
             raise SuiteError(str(error.args[0])) from error
     clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
     points = _points(suite, sorted({clip.item.content for clip in clips}), set(labels))
-    fingerprints = tuple(metric_fingerprint(metric) for metric in chosen)
+    fingerprints = {metric.name: metric_fingerprint(metric) for metric in chosen}
     return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, tuple(modules))
 
 
@@ -111,12 +111,12 @@ def _clips(spec: str, suite: Suite) -> list[PlannedClip]:
     clips = []
     for item in limit(items, suite.clips, suite.seed):
         lengths = [s for s in (item.seconds, suite.max_seconds) if s is not None]
-        sha256, error = "", ""
+        content_hash, error = "", ""
         try:
-            sha256 = _file_digest(item.path)
+            content_hash = sha256(item.path)
         except OSError as problem:
             error = f"{item.path}: {problem.strerror or problem}"
-        clips.append(PlannedClip(item, sha256, min(lengths, default=None), error))
+        clips.append(PlannedClip(item, content_hash, min(lengths, default=None), error))
     return clips
 
 
@@ -169,11 +169,3 @@ def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[Pla
             + "; see `bench list codecs`"
         )
     return points
-
-
-def _file_digest(path: Path) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()

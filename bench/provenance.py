@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from .fingerprint import version_of
 from .metrics import Metric
 
 #: distributions whose version can change a number
@@ -39,13 +39,8 @@ PACKAGES = (
 
 def packages() -> dict[str, str]:
     """Versions of the installed packages that can change a number, codecbench first."""
-    found = {"codecbench": __version__}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = {name: version_of(name) for name in PACKAGES}
+    return {"codecbench": __version__, **{name: v for name, v in versions.items() if v != "absent"}}
 
 
 def machine() -> dict[str, Any]:
@@ -83,10 +78,7 @@ def git_commit() -> str | None:
 
 def describe(metric: Metric, fingerprint: str) -> dict[str, Any]:
     """A metric's declaration as the store keeps it."""
-    try:
-        version = importlib.metadata.version(metric.package) if metric.package else __version__
-    except importlib.metadata.PackageNotFoundError:
-        version = "absent"
+    version = version_of(metric.package) if metric.package else __version__
     kept = asdict(metric)
     for key in ("function", "prepare", "available"):
         kept.pop(key)

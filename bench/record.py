@@ -36,11 +36,10 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
             if point is None or point.fingerprint != row["fingerprint"]:
                 for table in ("results", "scores", "timings", "points"):
                     store.delete(table, {"codec": row["codec"], "point": row["point"]})
-        metrics = dict(zip([m.name for m in plan.metrics], plan.metric_fingerprints, strict=True))
-        for name, fingerprint in metrics.items():
+        for name, fingerprint in plan.metric_fingerprints.items():
             if known_metrics.get(name, fingerprint) != fingerprint:
                 store.delete("scores", {"metric": name})
-        if known_metrics and known_metrics != metrics:
+        if known_metrics and known_metrics != plan.metric_fingerprints:
             store.clear("checks")
     if store.changes != before:
         with store:
@@ -54,10 +53,7 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
         store.set("suite", {**dataclasses.asdict(plan.suite), "digest": plan.suite.digest()})
         store.set("status", "running")
         store.set("seed", plan.suite.seed)
-        store.set(
-            "metrics",
-            [describe(m, f) for m, f in zip(plan.metrics, plan.metric_fingerprints, strict=True)],
-        )
+        store.set("metrics", [describe(m, plan.metric_fingerprints[m.name]) for m in plan.metrics])
         store.set("packages", packages())
         store.set("git", git_commit())
         if store.get("created") is None:

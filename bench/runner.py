@@ -160,7 +160,6 @@ def _run_units(
         scored.setdefault((r["corpus"], r["clip"], r["codec"], r["point"]), set()).add(r["metric"])
     units, total = [], 0
     clips: dict[tuple[str, str], PlannedClip] = {}
-    fingerprints = dict(zip([m.name for m in plan.metrics], plan.metric_fingerprints, strict=True))
     for clip, planned in plan.units():
         total += 1
         key = (clip.item.corpus, clip.item.id, planned.codec.name, planned.point.label)
@@ -180,7 +179,7 @@ def _run_units(
                 codec=key[2],
                 point=key[3],
                 fingerprint=planned.fingerprint,
-                metrics=tuple((name, fingerprints[name]) for name in names),
+                metrics=tuple((name, plan.metric_fingerprints[name]) for name in names),
                 cache=cache,
             )
         )

@@ -1,12 +1,9 @@
-"""AMR-NB (3GPP TS 26.090) by opencore-amr, without DTX.
-
-FFmpeg's packets are octet-aligned frames (RFC 4867): a table-of-contents byte and the speech bits, filled up to a
-byte. The speech bits alone are the payload, as in the modes' names: 244 bits in 20 ms are 12.2 kbit/s.
-"""
+"""AMR-NB (3GPP TS 26.090) by opencore-amr, without DTX."""
 
 from __future__ import annotations
 
-from . import CodecError, Point, register
+from . import Point, register
+from ._amr import speech_bits
 from ._av import AvCodec
 
 #: speech bits of a 20 ms frame by frame type, TS 26.101 table 2
@@ -28,10 +25,7 @@ class AmrNb(AvCodec):
         return {"b": str(point.params["b"]), "dtx": "0"}
 
     def payload_bits(self, data: bytes, point: Point) -> int:
-        kind = data[0] >> 3 & 15
-        if kind >= len(BITS) or len(data) != 1 + -(-BITS[kind] // 8):
-            raise CodecError(f"{self.name}: the encoder gave a frame of type {kind} in {len(data)} bytes")
-        return BITS[kind]
+        return speech_bits(self.name, data, BITS)
 
     def delay(self, rate: int, point: Point) -> int:
         return 40

@@ -5,7 +5,8 @@ EVS decodes AMR-WB's streams ("AMR-WB IO"), so it stands in EVS's company where 
 
 from __future__ import annotations
 
-from . import CodecError, Point, register
+from . import Point, register
+from ._amr import speech_bits
 from ._ffmpeg import FfmpegCodec
 
 #: speech bits of a 20 ms frame by frame type, TS 26.201 table 2
@@ -29,10 +30,7 @@ class AmrWb(FfmpegCodec):
         return {"b:a": str(point.params["b"]), "dtx": "0"}
 
     def payload_bits(self, data: bytes, point: Point) -> int:
-        kind = data[0] >> 3 & 15
-        if kind >= len(BITS) or len(data) != 1 + -(-BITS[kind] // 8):
-            raise CodecError(f"{self.name}: the encoder gave a frame of type {kind} in {len(data)} bytes")
-        return BITS[kind]
+        return speech_bits(self.name, data, BITS)
 
     def delay(self, rate: int, point: Point) -> int:
         return 95

@@ -33,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
     for registry in (codecs, corpora, metrics):
         broken.update({f"entry point {name}": why for name, why in registry.broken.items()})
     sizes = stage_sizes(cache_folder())
+    computer, installed = machine(), packages()
     report = {
-        "machine": machine(),
-        "packages": packages(),
+        "machine": computer,
+        "packages": installed,
         "codecs": {row["name"]: row["versions"] for row in found if not row["unavailable"]},
         "missing codecs": missing_codecs,
         "broken": broken,
@@ -49,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         emit_json(report)
         return 1 if broken else 0
     out.print("machine", style="bold")
-    for key, value in machine().items():
+    for key, value in computer.items():
         out.print(f"  {key}: {value if value is not None else 'unknown'}", markup=False, soft_wrap=True)
     out.print("packages", style="bold")
     out.print(
-        "  " + ", ".join(f"{name} {version}" for name, version in packages().items()), markup=False, soft_wrap=True
+        "  " + ", ".join(f"{name} {version}" for name, version in installed.items()), markup=False, soft_wrap=True
     )
     out.print(f"codecs that run here: {len(found) - len(missing_codecs)} of {len(found)}", style="bold")
     for row in found:
