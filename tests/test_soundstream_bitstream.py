@@ -1,0 +1,335 @@
+"""The container `.sstr` and the entropy coding: bit exact, cut exactly, any bytes parsed or refused."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from codecbench.codecs import CodecError
+from codecbench.codecs.soundstream import bitstream, entropy
+from codecbench.codecs.soundstream.bitstream import BitstreamError, Header
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+MODEL = "0123456789abcdef"
+
+
+@st.composite
+def streams(draw):
+    """A header and codes [F, channels, stages] that fit it."""
+    channels, stages, frames = draw(st.integers(1, 2)), draw(st.integers(1, 24)), draw(st.integers(0, 6))
+    cut = draw(st.integers(0, 319)) if frames else 0
+    samples = draw(st.sampled_from([None, frames * 320 - cut]))
+    model = draw(st.binary(min_size=8, max_size=8)).hex()
+    codes = draw(arrays(np.uint16, (frames, channels, stages), elements=st.integers(0, 1023)))
+    return Header(model, stages, channels, samples), codes
+
+
+@settings(deadline=None, max_examples=100)
+@given(streams())
+def test_round_trip(stream):
+    header, codes = stream
+    data = bitstream.to_bytes(header, codes)
+    assert len(data) == bitstream.HEADER_BYTES + len(codes) * header.packet_bytes
+    assert header.packet_bits == 10 * header.stages * header.channels
+    assert 0 <= 8 * header.packet_bytes - header.packet_bits < 8
+    parsed, back = bitstream.from_bytes(data)
+    assert parsed == header
+    np.testing.assert_array_equal(back, codes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(streams(), st.data())
+def test_truncation_is_the_stream_of_fewer_stages(stream, data):
+    header, codes = stream
+    stages = data.draw(st.integers(1, header.stages))
+    want = bitstream.to_bytes(replace(header, stages=stages), codes[:, :, :stages])
+    assert bitstream.truncate(bitstream.to_bytes(header, codes), stages) == want
+
+
+def test_truncation_cannot_add_stages():
+    data = bitstream.to_bytes(Header(MODEL, 4), np.zeros((1, 1, 4), int))
+    with pytest.raises(BitstreamError, match="has 4 stages, so 5 cannot be cut"):
+        bitstream.truncate(data, 5)
+    with pytest.raises(BitstreamError, match="0 stages"):
+        bitstream.truncate(data, 0)
+
+
+def test_the_example_of_the_documentation():
+    codes = np.array([[[1, 2, 1023, 512]], [[0, 1, 2, 3]]])
+    data = bitstream.to_bytes(Header(MODEL, 4, samples=500), codes)
+    assert data.hex(" ") == (
+        "53 53 54 52 01 01 04 00 00 5d c0 01 23 45 67 89 ab cd ef 00 00 00 00 00 00 01 f4 00 40 2f fe 00 00 00 10 08 03"
+    )
+    assert bitstream.truncate(data, 1)[27:].hex(" ") == "00 40 00 00"
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 12, 24, 48])
+def test_packets_hold_codes_most_significant_bit_first(n):
+    codes = np.random.default_rng(n).integers(0, 1024, (5, n))
+    data = bitstream.pack(codes)
+    size = len(data) // 5
+    for i, row in enumerate(codes):
+        bits = "".join(f"{code:010b}" for code in row)
+        packet = data[i * size : (i + 1) * size]
+        assert "".join(f"{byte:08b}" for byte in packet) == bits.ljust(8 * size, "0")
+        # any packet alone gives its frame
+        np.testing.assert_array_equal(bitstream.unpack(packet, n), [row])
+
+
+@pytest.mark.parametrize("code", [-1, 1024, 70000])
+def test_codes_out_of_range_are_refused(code):
+    with pytest.raises(BitstreamError, match="a code has 10 bits"):
+        bitstream.pack(np.array([[0, code]]))
+
+
+def test_unpack_wants_whole_packets():
+    with pytest.raises(BitstreamError, match="7 bytes are no whole packets of 5"):
+        bitstream.unpack(bytes(7), 4)
+
+
+def test_writing_checks_shape_and_number_of_frames():
+    with pytest.raises(BitstreamError, match=r"not \[frames, 1, 4\]"):
+        bitstream.to_bytes(Header(MODEL, 4), np.zeros((2, 1, 3), int))
+    with pytest.raises(BitstreamError, match="2 frames for 100 samples, which are 1"):
+        bitstream.to_bytes(Header(MODEL, 4, samples=100), np.zeros((2, 1, 4), int))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "0123"}, "16 hex digits"),
+        ({"model": MODEL.upper()}, "16 hex digits"),
+        ({"stages": 0}, "0 stages"),
+        ({"stages": 25}, "25 stages"),
+        ({"channels": 3}, "3 channels"),
+        ({"samples": -1}, "-1 samples"),
+        ({"samples": 2**64 - 1}, "samples"),
+    ],
+)
+def test_header_limits(values, message):
+    with pytest.raises(BitstreamError, match=message):
+        Header(**({"model": MODEL, "stages": 4} | values))
+
+
+def test_bitrates():
+    assert [Header(MODEL, n).kbps for n in (1, 4, 8, 12, 16, 24)] == [0.75, 3, 6, 9, 12, 18]
+    assert Header(MODEL, 8, channels=2).kbps == 12
+
+
+def test_another_model_is_refused_by_name():
+    Header(MODEL, 4).need(MODEL)
+    with pytest.raises(BitstreamError, match=f"{MODEL}, which decoding needs; the model here is {'0' * 16}"):
+        Header(MODEL, 4).need("0" * 16)
+
+
+WHOLE = bitstream.to_bytes(Header(MODEL, 4, samples=900), np.arange(12).reshape(3, 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"RIFF", "not a SoundStream stream"),
+        (WHOLE[:3], "cut in the header: 3 bytes of 27"),
+        (WHOLE[:26], "cut in the header"),
+        (WHOLE[:4] + b"\x02" + WHOLE[5:], "version 2"),
+        (WHOLE[:7] + b"\x00\x00\xbb\x80" + WHOLE[11:], "48000 Hz"),
+        (WHOLE[:-1], "cut short: it ends after 2 whole packets of 3"),
+        (WHOLE[:-5], "cut short: it ends after 2 whole packets of 3"),
+        (WHOLE + b"\x00", "bytes follow its 3 packets"),
+        (WHOLE[:19] + b"\xff" * 8 + WHOLE[27:-1], "cut short: it ends after 2 whole packets"),
+        (WHOLE[:19] + b"\x7f" + b"\xff" * 7 + WHOLE[27:], "cut short: it ends after 3 whole packets of"),
+    ],
+)
+def test_damaged_streams(data, message):
+    with pytest.raises(BitstreamError, match=message):
+        bitstream.from_bytes(data)
+
+
+def test_frames_before_a_cut_are_given():
+    header, blocks = bitstream.read(io.BytesIO(WHOLE[:-1]))
+    assert header.packets == 3
+    np.testing.assert_array_equal(next(blocks), np.arange(8).reshape(2, 1, 4))
+    with pytest.raises(BitstreamError, match="cut short"):
+        next(blocks)
+
+
+def test_errors_are_those_of_codecs_and_of_values():
+    assert issubclass(BitstreamError, CodecError)
+    assert issubclass(BitstreamError, ValueError)
+
+
+def parse(data):
+    """The stream in the bytes, or None where they are refused."""
+    try:
+        header, codes = bitstream.from_bytes(data)
+    except BitstreamError:
+        return None
+    assert codes.shape == (len(codes), header.channels, header.stages)
+    assert codes.size == 0 or codes.max() < 1024
+    assert header.packets in (None, len(codes))
+    return header, codes
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda tail: bitstream.MAGIC + b"\x01" + tail)))
+def test_any_bytes_are_parsed_or_refused(data):
+    parse(data)
+
+
+@settings(deadline=None, max_examples=200)
+@given(streams(), st.data())
+def test_changed_bytes_are_parsed_or_refused(stream, data):
+    blob = bytearray(bitstream.to_bytes(*stream))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(blob) - 1))
+        blob[at] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(blob)))
+    parse(bytes(blob[:end]))
+
+
+def test_a_header_that_claims_much_costs_nothing():
+    claim = Header(MODEL, 24, 2, samples=2**63).to_bytes() + bytes(60)
+    tracemalloc.start()
+    with pytest.raises(BitstreamError, match="cut short"):
+        bitstream.from_bytes(claim)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+class Trickle(io.BytesIO):
+    """A pipe that gives a byte or two at a time."""
+
+    def read(self, size=-1):
+        return super().read(min(size, 2))
+
+
+def test_a_pipe_may_give_less_than_was_asked_for():
+    header, blocks = bitstream.read(Trickle(WHOLE))
+    assert header.samples == 900
+    np.testing.assert_array_equal(np.concatenate(list(blocks)), np.arange(12).reshape(3, 1, 4))
+
+
+def test_long_streams_come_in_blocks():
+    codes = np.random.default_rng(0).integers(0, 1024, (2000, 2, 3))
+    data = bitstream.to_bytes(Header(MODEL, 3, 2, samples=640000), codes)
+    blocks = list(bitstream.read(io.BytesIO(data))[1])
+    assert len(blocks) > 1
+    np.testing.assert_array_equal(np.concatenate(blocks), codes)
+
+
+def tables(seed=0, stages=24):
+    """Tables with counts from 1 to thousands, as uneven as those of real codebooks."""
+    rng = np.random.default_rng(seed)
+    return np.exp(rng.normal(4, 1.2, (stages, 1024))).astype(np.int64) + 1
+
+
+class TestEntropy:
+    coder = None
+
+    @pytest.fixture(autouse=True)
+    def _coder(self):
+        pytest.importorskip("constriction")
+        TestEntropy.coder = TestEntropy.coder or entropy.FrameCoder(tables())
+
+    @settings(deadline=None, max_examples=100)
+    @given(arrays(np.uint16, st.integers(1, 24), elements=st.integers(0, 1023)))
+    def test_lossless_and_bits_exact(self, codes):
+        data, bits = self.coder.pack(codes)
+        assert len(data) == -(-bits // 8)
+        np.testing.assert_array_equal(self.coder.unpack(data, len(codes)), codes)
+        # a prefix code: the bits are the sum of what each stage takes alone, and a lower bitrate is a prefix
+        assert bits == sum(length(self.coder, i, code) for i, code in enumerate(codes))
+        np.testing.assert_array_equal(self.coder.unpack(data, 1), codes[:1])
+        with pytest.raises(BitstreamError, match="ends before its"):
+            self.coder.unpack(data[:-1], len(codes))
+
+    @settings(deadline=None, max_examples=100)
+    @given(st.binary(max_size=40), st.integers(1, 24))
+    def test_any_bytes_are_decoded_or_refused(self, data, n):
+        try:
+            codes = self.coder.unpack(data, n)
+        except BitstreamError:
+            return
+        assert codes.shape == (n,)
+        assert codes.max() < 1024
+
+    def test_code_words_are_as_short_as_the_counts_allow(self):
+        weights = tables()
+        p = weights / weights.sum(1, keepdims=True)
+        rng = np.random.default_rng(1)
+        codes = np.stack([rng.choice(1024, 400, p=row) for row in p[:8]], axis=1)
+        bits = np.mean([self.coder.pack(row)[1] for row in codes])
+        information = -np.log2(p[np.arange(8), codes]).sum(1).mean()
+        assert information - 0.3 < bits < information + 0.4
+
+    def test_codes_out_of_range_are_refused(self):
+        with pytest.raises(BitstreamError, match="a code has 10 bits"):
+            self.coder.pack(np.array([5, 1024]))
+
+
+def length(coder, stage, code):
+    """Bits of one code word, from a coder of that stage alone."""
+    one = LENGTHS.setdefault(stage, entropy.FrameCoder(tables()[stage : stage + 1]))
+    return one.pack(np.array([code]))[1]
+
+
+LENGTHS: dict[int, entropy.FrameCoder] = {}
+
+
+def test_tables_round_trip(tmp_path):
+    path = tmp_path / "tables.npz"
+    entropy.save(path, tables(), MODEL)
+    np.testing.assert_array_equal(entropy.load(path, MODEL), tables())
+    with pytest.raises(entropy.TablesError, match=rf"tables.npz: tables of the model {MODEL}, not of {'f' * 16}"):
+        entropy.load(path, "f" * 16)
+
+
+@pytest.mark.parametrize("wrong", [np.ones((25, 1024), int), np.ones((3, 64), int), np.zeros((3, 1024), int)])
+def test_tables_of_a_wrong_shape(tmp_path, wrong):
+    with pytest.raises(entropy.TablesError, match=r"whole numbers >= 1 \[n, 1024\]"):
+        entropy.save(tmp_path / "tables.npz", wrong, MODEL)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x00" * 100])
+def test_tables_that_are_none(tmp_path, content):
+    (tmp_path / "tables.npz").write_bytes(content)
+    with pytest.raises(entropy.TablesError, match="not tables of code frequencies"):
+        entropy.load(tmp_path / "tables.npz")
+
+
+def test_counting():
+    counts = entropy.count(np.array([[0, 5], [0, 6], [3, 5]]))
+    assert counts.shape == (2, 1024)
+    assert (counts[0, 0], counts[0, 3], counts[1, 5], counts.sum()) == (2, 1, 2, 6)
+
+
+def test_fitting_adds_much_where_files_differ_and_little_where_they_are_alike():
+    counts = np.zeros((2, 1024), np.int64)
+    counts[:, :512] = 100
+    other = counts.copy()
+    other[1] = np.roll(counts[1], 512)
+    fitted = entropy.fit(counts, other)
+    assert fitted.min() >= 1
+    alike, apart = fitted - counts - other
+    assert len(set(alike)) == len(set(apart)) == 1
+    assert alike[0] < 4 < 1000 < apart[0]
+    # never worse than no table: where the files share nothing, close to 10 bits each
+    p = (counts[1] + apart) / (counts[1] + apart).sum()
+    assert -np.log2(p[other[1] > 0]).mean() < 10.01
+
+
+def test_what_is_missing_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(entropy, "find_spec", lambda name: None)
+    assert "pip install constriction" in str(entropy.missing())
+    monkeypatch.setattr(entropy, "find_spec", lambda name: object())
+    monkeypatch.setattr(entropy, "TABLES", tmp_path / "tables.npz")
+    assert "no tables" in str(entropy.missing())
+    entropy.save(tmp_path / "tables.npz", tables(), MODEL)
+    assert entropy.missing() is None
