@@ -12,7 +12,8 @@ from .suite import load_suite, shipped
 
 
 def list_codecs() -> list[dict[str, Any]]:
-    """One dictionary a codec: name, family, kind, points, rates, channels, licence, about, versions, unavailable."""
+    """One dictionary a codec: name, family, kind, points, rates, channels, licence, about, note, versions,
+    unavailable."""
     found = []
     for codec in codecs:
         unavailable = codec.available()
@@ -27,6 +28,7 @@ def list_codecs() -> list[dict[str, Any]]:
                 "channels": list(codec.channels),
                 "licence": codec.licence,
                 "about": codec.about,
+                "note": "" if unavailable else codec.note(),
                 "versions": {} if unavailable else codec.versions(),
                 "unavailable": unavailable,
             }

@@ -81,6 +81,7 @@ def _point_row(planned: PlannedPoint) -> PointRow:
         point.kbps,
         codec.licence,
         codec.about,
+        "" if planned.unavailable else codec.note(),
         ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
         planned.fingerprint,
         planned.unavailable,

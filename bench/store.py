@@ -27,7 +27,7 @@ from typing import IO, Any
 
 FILE = "results.sqlite"
 #: raised with every change of the tables; a store of another version is refused
-SCHEMA = 1
+SCHEMA = 2
 
 
 class StoreError(Exception):
@@ -65,6 +65,7 @@ class PointRow:
     kbps_nominal: float | None
     licence: str
     about: str
+    note: str
     versions: str
     fingerprint: str
     unavailable: str

@@ -196,6 +196,13 @@ class Codec(ABC):
         """Name and version of each library or program beneath."""
         return {}
 
+    def note(self) -> str:
+        """What a reader of its numbers must know, as one sentence without the codec's name; empty if nothing.
+
+        Lists, tables and the page show it with the codec. Called only where the codec is available.
+        """
+        return ""
+
     def config(self) -> dict[str, Any]:
         """What distinguishes this instance beyond its class and points; part of the cache key."""
         return {}

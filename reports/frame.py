@@ -156,7 +156,7 @@ def summary(run_dir: Path) -> pd.DataFrame:
 
     Columns
     -------
-    content, kind, family, codec, point, mode
+    content, kind, family, codec, note (what a reader of the codec's numbers must know, mostly empty), point, mode
     kbps_nominal, kbps : kbit/s; measured = sum of bits / sum of coded seconds over all coded clips; NaN for anchors.
     setup_bytes : mean a clip, sent once a stream and not in kbps.
     delay_ms, frame_ms : algorithmic delay (frame + codec delay) and frame; the largest of all clips, NaN for anchors
@@ -187,7 +187,7 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     for point in run.points[run.points["unavailable"] == ""].to_dict("records"):
         content = point["content"]
         part = groups.get((content, point["codec"], point["point"]), frame.iloc[:0])
-        row = {k: point[k] for k in ("content", "kind", "family", "codec", "point", "mode", "kbps_nominal")}
+        row = {k: point[k] for k in ("content", "kind", "family", "codec", "note", "point", "mode", "kbps_nominal")}
         row |= _rate_and_delay(part, point["kind"] == "anchor")
         row["clips"] = int(total.get(content, 0))
         row["coded"] = int((part["status"] == "ok").sum())
@@ -197,8 +197,8 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
                 row |= _mean(part, name, (point["codec"], point["point"]), common[content, name], seed)
         row |= _timing(run.timings, point)
         rows.append(row)
-    columns = ["content", "kind", "family", "codec", "point", "mode", "kbps_nominal", *_rate_and_delay(frame[:0], True)]
-    columns += ["clips", "coded", "failures"]
+    columns = ["content", "kind", "family", "codec", "note", "point", "mode", "kbps_nominal"]
+    columns += [*_rate_and_delay(frame[:0], True), "clips", "coded", "failures"]
     used = [name for name in names if any(name == m for _, m in common)]
     columns += [f"{name}_{what}" for name in used for what in _MEAN]
     columns += list(_timing(run.timings.iloc[:0], {}))

@@ -19,6 +19,7 @@ def render(view: View) -> str:
     parts = [f"# codecbench: {text(view.suite)}", _status(view)]
     for content in view.contents:
         parts.append(f"## {text(content.capitalize())}\n\n" + _table(view.lines(content), view.metrics_of(content)))
+        parts += [f"**{text(codec)}**: {text(note)}." for codec, note in view.codec_notes(content)]
     parts.append(NOTE + (f" {NOT_COMMON}" if view.not_common else ""))
     if view.unavailable:
         parts.append(

@@ -45,12 +45,11 @@ def curves(view: View, content: str) -> bytes | None:
     for axis in axes[: len(metrics)]:
         handles |= {label: h for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     entries = [styles_label for styles_label in _order(table) if styles_label in handles]
+    lines, shown = [handles[e] for e in entries], _with_notes(view, content, table, entries)
     if spare:
-        axes[-1].legend([handles[e] for e in entries], entries, loc="center left", fontsize=8, frameon=False, ncols=2)
+        axes[-1].legend(lines, shown, loc="center left", fontsize=8, frameon=False, ncols=2)
     else:
-        figure.legend(
-            [handles[e] for e in entries], entries, loc="outside lower center", fontsize=8, frameon=False, ncols=4
-        )
+        figure.legend(lines, shown, loc="outside lower center", fontsize=8, frameon=False, ncols=4)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -60,6 +59,14 @@ def curve_name(table: pd.DataFrame, family: str, codec: str) -> str:
     """A family is one curve; where it has several codecs, each is one."""
     same = table[(table["family"] == family) & (table["kind"] == "codec")]["codec"].nunique()
     return family if same == 1 else f"{family}: {codec}"
+
+
+def _with_notes(view: View, content: str, table: pd.DataFrame, entries: list[str]) -> list[str]:
+    """The legend's entries, with a pointer where a codec has a note: a figure may be shown without its table."""
+    noted = {codec for codec, _ in view.codec_notes(content)}
+    part = table[table["codec"].isin(noted)]
+    names = {curve_name(table, f, c) for f, c in zip(part["family"], part["codec"], strict=True)}
+    return [f"{entry} (see its note)" if entry in names else entry for entry in entries]
 
 
 def _order(table: pd.DataFrame) -> list[str]:

@@ -33,6 +33,8 @@ def print_summary(run_dir: Path, console: Console) -> None:
     for content in view.contents:
         console.print()
         _print_content(view, content, console)
+        for codec, note in view.codec_notes(content):
+            console.print(Text(f"{codec}: {note}.", style="yellow"))
     note = "± half of the 95 % interval. RTF: processing seconds a second of audio. n: clips in the means / all clips."
     console.print(Text(f"{note} {NOT_COMMON}" if view.not_common else note, style="dim"))
     style = {"good": "green", "warn": "yellow", "bad": "bold red"}[view.status.level]

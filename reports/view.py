@@ -271,12 +271,17 @@ class View:
             for (corpus, licence, credit), n in counts.items()
         ]
 
+    def codec_notes(self, content: str) -> list[tuple[str, str]]:
+        """Codec, and what a reader of its numbers must know, for the codecs of a table that have such a note."""
+        rows = self.summary[(self.summary["note"] != "") & (self.summary["content"] == content)]
+        return list(dict.fromkeys(zip(rows["codec"], rows["note"], strict=True)))
+
     @cached_property
     def codecs(self) -> list[dict[str, Any]]:
-        """Codecs that ran: codec, family, about, licence, versions, setup_bytes (mean a clip)."""
+        """Codecs that ran: codec, family, about, note, licence, versions, setup_bytes (mean a clip)."""
         setup = self.summary.groupby("codec")["setup_bytes"].max() if len(self.summary) else {}
         found: dict[str, dict[str, Any]] = {}
         for p in self.run.points[self.run.points["unavailable"] == ""].to_dict("records"):
-            row = {k: p[k] for k in ("codec", "family", "about", "licence", "versions")}
+            row = {k: p[k] for k in ("codec", "family", "about", "note", "licence", "versions")}
             found.setdefault(p["codec"], row | {"setup_bytes": setup[p["codec"]]})
         return [found[name] for name in sorted(found)]

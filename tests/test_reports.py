@@ -47,7 +47,7 @@ def clip_row(i: int, content: str, name: str) -> ClipRow:
 
 
 def point_row(codec: str, point: str, content: str, kbps: float | None, **more: str) -> PointRow:
-    base = {"family": codec.upper(), "kind": "codec", "mode": "cbr", "unavailable": ""} | more
+    base = {"family": codec.upper(), "kind": "codec", "mode": "cbr", "note": "", "unavailable": ""} | more
     return PointRow(
         codec=codec, point=point, content=content, kbps_nominal=kbps, licence="BSD-3-Clause", about=f"codec {codec}",
         versions=f"lib{codec} 1.2", fingerprint="f", **base,
@@ -363,6 +363,29 @@ def test_an_unfinished_run_counts_what_was_not_run(tmp_path: Path) -> None:
     assert opus["pesq_wb_n"] == 11
     write_outputs(tmp_path)
     assert "not run ×13" in (tmp_path / "index.html").read_text()
+
+
+def test_a_codecs_note_stands_with_its_numbers(tmp_path: Path) -> None:
+    build(tmp_path)
+    write_outputs(tmp_path)
+    figure = (tmp_path / "rate_quality_speech.png").read_bytes()
+    for name in ("index.html", "summary.md", "summary.csv"):
+        assert "preview" not in (tmp_path / name).read_text()
+    store = Store(tmp_path)
+    with store:
+        for content in ("speech", "music"):
+            store.put([point_row("mp3", "16", content, 16.0, note="a <preview>, not the codec")])
+    store.close()
+    write_outputs(tmp_path)
+    text = " ".join("".join(Page((tmp_path / "index.html").read_text()).text).split())
+    assert text.count("mp3: a <preview>, not the codec.") == 2  # beneath each table
+    assert text.count("a <preview>, not the codec") == 3  # and where the codecs are described
+    assert r"**mp3**: a \<preview\>, not the codec." in (tmp_path / "summary.md").read_text()
+    assert set(summary(tmp_path).groupby("codec")["note"].max()) == {"", "a <preview>, not the codec"}
+    assert (tmp_path / "rate_quality_speech.png").read_bytes() != figure  # its legend points to the note
+    console = Console(width=120, record=True, file=io.StringIO())
+    print_summary(tmp_path, console)
+    assert console.export_text().count("mp3: a <preview>, not the codec.") == 2
 
 
 @pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (68, "Left out"), (40, "mp3 16, 16.00 kbit/s")])

@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
         if not row["unavailable"]:
             table.add_row(*(Text(_cell(row[column])) for column in _COLUMNS[args.what]))
     out.print(table)
+    for row in rows:
+        if row.get("note"):
+            out.print(f"{row['name']}: {row['note']}.", markup=False, soft_wrap=True)
     missing = [row for row in rows if row["unavailable"]]
     if missing:
         out.print("\nnot available here:", style="bold")

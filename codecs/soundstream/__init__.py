@@ -1,0 +1,135 @@
+"""SoundStream (Zeghidour et al. 2021, arXiv 2107.03312), written and trained by this project.
+
+It is causal, streams and codes at 24 kHz. One model gives every bitrate: 0.75 kbit/s a stage of its quantiser. A packet
+is a frame of 320 samples: 10 bits a stage, nothing else. It is mono; the harness codes the channels of a stereo clip
+apart, so the bitrate counts both.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...bench.audio import Clip
+from .. import Codec, CodecError, Encoded, Packet, Point, register
+from . import bitstream, packaged
+
+if TYPE_CHECKING:
+    from . import model
+
+#: the modules that codes and samples depend on and that are imported only when they are needed
+_CODING = ("conv", "seanet", "quantizer", "model", "streaming")
+
+_PREVIEW = (
+    "its weights are a preview: they stand for our training so far and not for SoundStream, whose trained reference "
+    "is Lyra V2"
+)
+
+
+def point(kbps: float) -> Point:
+    """The operating point of a bitrate, a multiple of 0.75 kbit/s up to 18."""
+    return Point(f"{kbps:g}", float(kbps), {"stages": round(kbps / bitstream.STAGE_KBPS)})
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path: Path, weights: str) -> model.SoundStream:
+    """Of that path and id, loaded once a process."""
+    from .model import load
+
+    try:
+        return load(path)
+    except (OSError, ValueError) as error:
+        raise CodecError(str(error)) from error
+
+
+def packaged_model() -> model.SoundStream:
+    """The model that ships. Raises CodecError."""
+    try:
+        return _load(packaged.WEIGHTS, packaged.model_id())
+    except OSError as error:
+        raise CodecError(f"{packaged.WEIGHTS}: {error.strerror}") from error
+
+
+class SoundStream(Codec):
+    """SoundStream with the packaged weights."""
+
+    name = "soundstream"
+    family = "SoundStream"
+    licence = "Apache-2.0 (code and weights)"
+    about = "neural codec (arXiv 2107.03312) as trained by this project, stereo as two channels apart, by PyTorch"
+    points = tuple(map(point, (3, 6, 9, 12, 18)))
+    rates = (bitstream.RATE,)
+
+    def encode(self, clip: Clip, point: Point) -> Encoded:
+        from . import streaming
+
+        self.check(clip, point)
+        codes = streaming.encode(packaged_model(), clip.samples[0], point.params["stages"])
+        data, bits = bitstream.pack(codes), bitstream.BITS * codes.shape[1]
+        size = -(-bits // 8)
+        packets = (Packet(data[at : at + size], bits) for at in range(0, len(data), size))
+        return Encoded(tuple(packets), clip.rate, 1)
+
+    def decode(self, encoded: Encoded, point: Point) -> Clip:
+        from . import streaming
+
+        codes = self._unpack([packet.data for packet in encoded.packets], point)
+        return Clip(streaming.decode(packaged_model(), codes)[None], bitstream.RATE)
+
+    def frames(self, clip: Clip, point: Point) -> Iterator[object]:
+        from .streaming import StreamingDecoder, StreamingEncoder
+
+        self.check(clip, point)
+        encoder = StreamingEncoder(packaged_model(), point.params["stages"])
+        decoder = StreamingDecoder(packaged_model())
+        padded = np.pad(clip.samples[0], (0, -clip.length % bitstream.HOP))
+        for frame in padded.reshape(-1, bitstream.HOP):
+            yield decoder.push(self._unpack([bitstream.pack(encoder.push(frame))], point))
+
+    def _unpack(self, packets: list[bytes], point: Point) -> bitstream.Codes:
+        """[F, stages]. Raises CodecError for packets that are not of this point and model."""
+        stages = int(point.params["stages"])
+        size = -(-bitstream.BITS * stages // 8)
+        for number, data in enumerate(packets):
+            if len(data) != size:
+                raise CodecError(f"{self.name} {point.label}: packet {number} has {len(data)} bytes, not {size}")
+        return bitstream.unpack(b"".join(packets), stages)
+
+    def delay(self, rate: int, point: Point) -> int:
+        return 0
+
+    def frame(self, rate: int, point: Point) -> int:
+        return bitstream.HOP
+
+    def available(self) -> str | None:
+        for package in ("torch", "safetensors"):
+            if find_spec(package) is None:
+                return f"it needs PyTorch: pip install {package}"
+        try:
+            packaged.metadata()
+        except OSError as error:
+            return f"no weights at {packaged.WEIGHTS} ({error.strerror}): train some, `bench train soundstream --help`"
+        except ValueError as error:
+            return f"{error}: install codecbench anew"
+        return None
+
+    def note(self) -> str:
+        return "" if packaged.metadata().get("status") == "released" else _PREVIEW
+
+    def versions(self) -> dict[str, str]:
+        from importlib.metadata import version
+
+        return {"torch": version("torch"), "weights": packaged.model_id()}
+
+    def config(self) -> dict[str, Any]:
+        here = Path(__file__).parent
+        return {name: hashlib.sha256((here / f"{name}.py").read_bytes()).hexdigest() for name in _CODING}
+
+
+register(SoundStream())
