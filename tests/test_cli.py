@@ -9,6 +9,7 @@ import sys
 import codecbench
 import pytest
 from codecbench import __version__
+from codecbench.bench import cli
 from codecbench.bench.cache import Files
 from codecbench.bench.cli import commands, main
 from codecbench.bench.cli._progress import Reporter
@@ -18,6 +19,28 @@ from rich.console import Console
 
 def test_commands_are_the_files():
     assert {"run", "list", "doctor", "show", "check", "new", "cache", "corpora"} <= set(commands())
+
+
+def test_codecs_bring_commands(tmp_path, monkeypatch):
+    (tmp_path / "mine" / "commands").mkdir(parents=True)
+    for name in ("__init__", "hello", "_helper"):
+        (tmp_path / "mine" / "commands" / f"{name}.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.setattr(cli, "_CODECS", tmp_path)
+    found = commands()
+    assert found["hello"] == "codecbench.codecs.mine.commands.hello"
+    assert found["run"] == "codecbench.bench.cli.run"
+    assert list(found) == sorted(found)
+    assert "_helper" not in found
+    (tmp_path / "mine" / "commands" / "run.py").touch()
+    with pytest.raises(ValueError, match="two commands 'run'"):
+        commands()
+
+
+def test_the_parser_imports_nothing_heavy():
+    heavy = {"torch", "av", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "onnxruntime", "constriction"}
+    code = f"import sys; from codecbench.bench import cli; cli.build_parser(); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("command", commands())

@@ -332,4 +332,7 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(entropy, "TABLES", tmp_path / "tables.npz")
     assert "no tables" in str(entropy.missing())
     entropy.save(tmp_path / "tables.npz", tables(), MODEL)
+    monkeypatch.setattr(entropy.packaged, "model_id", lambda: MODEL)
     assert entropy.missing() is None
+    monkeypatch.setattr(entropy.packaged, "model_id", lambda: "f" * 16)
+    assert f"tables of the model {MODEL}, not of" in str(entropy.missing())

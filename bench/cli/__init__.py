@@ -1,5 +1,9 @@
 """The command `bench`: one file a subcommand.
 
+A subcommand is a public module of this folder, or of the folder `commands` of a codec that is a package
+(`codecs/<codec>/commands/<subcommand>.py`), so that a codec brings its own commands and nothing here names it.
+Every subcommand's module is imported for `bench --help`: what is slow to import belongs inside `run`.
+
 A subcommand's file has a docstring (its first line is the help line), `EPILOG` with examples, and the functions
 `add_arguments(parser)` and `run(args) -> exit code`. Exit codes: 0 all well, 1 something failed, 2 usage,
 3 a self-check of a run failed, 130 interrupted.
@@ -12,6 +16,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 EPILOG = """\
 examples:
@@ -23,9 +28,28 @@ examples:
 """
 
 
-def commands() -> list[str]:
-    """Names of the subcommands, from the files in this folder."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+_CODECS = Path(__file__).parents[2] / "codecs"
+
+
+def commands() -> dict[str, str]:
+    """Subcommands in alphabetical order: name -> dotted name of its module, found without importing any.
+
+    Raises
+    ------
+    ValueError : two modules of one name.
+    """
+    root = __name__.removesuffix(".bench.cli")
+    folders = {Path(folder): __name__ for folder in __path__}
+    folders |= {f: f"{root}.codecs.{f.parent.name}.commands" for f in sorted(_CODECS.glob("*/commands"))}
+    found: dict[str, str] = {}
+    for folder, package in folders.items():
+        for module in pkgutil.iter_modules([str(folder)]):
+            if module.name.startswith("_"):
+                continue
+            if module.name in found:
+                raise ValueError(f"two commands {module.name!r}: {found[module.name]} and {package}.{module.name}")
+            found[module.name] = f"{package}.{module.name}"
+    return dict(sorted(found.items()))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"codecbench {__version__}")
     sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in commands():
-        module = importlib.import_module(f"{__name__}.{name}")
+    for name, path in commands().items():
+        module = importlib.import_module(path)
         doc = (module.__doc__ or "").strip()
         one = sub.add_parser(
             name,

@@ -22,10 +22,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from . import packaged
 from .bitstream import BITS, MAX_STAGES, BitstreamError
 
-#: where the tables of the packaged weights lie
-TABLES = Path(__file__).parent / "weights" / "tables.npz"
+#: tables of the packaged weights
+TABLES = packaged.WEIGHTS.with_name("tables.npz")
 MAKE = "python tools/soundstream_tables.py FOLDER"
 
 
@@ -39,6 +40,10 @@ def missing() -> str | None:
         return "the package constriction is not installed: pip install constriction"
     if not TABLES.is_file():
         return f"{TABLES}: there are no tables of code frequencies; make them, {MAKE}"
+    try:
+        load(TABLES, packaged.model_id())
+    except (OSError, TablesError) as error:
+        return str(error)
     return None
 
 
