@@ -383,7 +383,7 @@ def test_a_codecs_note_stands_with_its_numbers(tmp_path: Path) -> None:
     assert r"**mp3**: a \<preview\>, not the codec." in (tmp_path / "summary.md").read_text()
     assert set(summary(tmp_path).groupby("codec")["note"].max()) == {"", "a <preview>, not the codec"}
     assert (tmp_path / "rate_quality_speech.png").read_bytes() != figure  # its legend points to the note
-    console = Console(width=120, record=True, file=io.StringIO())
+    console = Console(width=120, record=True, force_terminal=True, file=io.StringIO())
     print_summary(tmp_path, console)
     assert console.export_text().count("mp3: a <preview>, not the codec.") == 2
 
