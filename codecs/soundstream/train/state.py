@@ -73,17 +73,20 @@ class State:
 
     @torch.no_grad()
     def shorten_momenta(self) -> None:
-        """Round the generator's first moments to bfloat16, so that half as many bytes hold them exactly."""
-        for state in self.optimizer.state.values():
-            state["exp_avg"].copy_(state["exp_avg"].bfloat16())
+        """Round all first moments to bfloat16, so that half as many bytes hold them exactly.
+
+        Not the second ones: with a decay of 0.99 most of their changes would be lost in the rounding.
+        """
+        for _, moment, value in self._moments():
+            if moment == "exp_avg":
+                value.copy_(value.bfloat16())
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, for `checkpoint.save`."""
         out = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         out |= {f"average.{name}": value for name, value in self.average.named_parameters()}
         for name, moment, value in self._moments():
-            short = moment == "exp_avg" and name.startswith("model.")
-            out[f"{moment}.{name}"] = value.bfloat16() if short else value
+            out[f"{moment}.{name}"] = value.bfloat16() if moment == "exp_avg" else value
         if self.discriminators is not None:
             out |= {f"discriminators.{name}": value for name, value in self.discriminators.state_dict().items()}
         return out
