@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import runpy
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from codecbench.codecs import CodecError
+import soundfile as sf
+from codecbench.bench.audio import Clip
+from codecbench.codecs import CodecError, Packet
+from codecbench.codecs import registry as codecs
 from codecbench.codecs.soundstream import bitstream, entropy
 from codecbench.codecs.soundstream.bitstream import BitstreamError, Header
 from hypothesis import given, settings
@@ -336,3 +341,83 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
     assert entropy.missing() is None
     monkeypatch.setattr(entropy.packaged, "model_id", lambda: "f" * 16)
     assert f"tables of the model {MODEL}, not of" in str(entropy.missing())
+
+
+class TestAdapter:
+    """The codec `soundstream-ec`, with a tiny model of random weights and tables made of its codes."""
+
+    @pytest.fixture(autouse=True)
+    def _packaged(self, tmp_path, monkeypatch):
+        torch = pytest.importorskip("torch")
+        pytest.importorskip("safetensors")
+        pytest.importorskip("constriction")
+        from codecbench.codecs.soundstream import packaged
+        from codecbench.codecs.soundstream.model import PRESETS, SoundStream, save
+
+        torch.manual_seed(0)
+        tiny = SoundStream(PRESETS["tiny"])
+        tiny.quantizer.codebooks.normal_()
+        monkeypatch.setattr(packaged, "WEIGHTS", tmp_path / "tiny.safetensors")
+        monkeypatch.setattr(entropy, "TABLES", tmp_path / "tables.npz")
+        save(tiny, packaged.WEIGHTS, {})
+        rng = np.random.default_rng(0)
+        self.clip = Clip((0.3 * rng.standard_normal((1, 9600))).astype(np.float32), 24000)
+        codes = tiny.encode(torch.from_numpy(self.clip.samples[None]), 8)[0].T.numpy()
+        entropy.save(entropy.TABLES, entropy.count(codes) + 1, packaged.model_id())
+
+    @pytest.mark.parametrize("label", ["3", "6"])
+    def test_decodes_to_what_soundstream_decodes_from_fewer_bits(self, label):
+        plain, coded = codecs.get("soundstream"), codecs.get("soundstream-ec")
+        assert coded.available() is None
+        point, other = coded.point(label), plain.point(label)
+        encoded, fixed = coded.encode(self.clip, point), plain.encode(self.clip, other)
+        np.testing.assert_array_equal(coded.decode(encoded, point).samples, plain.decode(fixed, other).samples)
+        assert len(encoded.packets) == len(fixed.packets) == 30
+        assert encoded.bits < fixed.bits
+        assert all(len(packet.data) == -(-packet.bits // 8) for packet in encoded.packets)
+        framed = np.concatenate(list(coded.frames(self.clip, point)))
+        np.testing.assert_allclose(framed, coded.decode(encoded, point).samples[0], atol=1e-5)
+
+    def test_a_packet_that_is_cut_is_refused(self):
+        codec = codecs.get("soundstream-ec")
+        encoded = codec.encode(self.clip, codec.point("6"))
+        cut = replace(encoded, packets=(Packet(encoded.packets[0].data[:-1], 0),))
+        with pytest.raises(CodecError, match="ends before its 8 codes"):
+            codec.decode(cut, codec.point("6"))
+
+    def test_it_is_another_codec_to_the_cache_with_other_tables(self):
+        codec = codecs.get("soundstream-ec")
+        before = codec.versions()
+        assert {"torch", "weights", "constriction", "tables"} <= set(before)
+        entropy.save(entropy.TABLES, tables(), before["weights"])
+        assert codec.versions()["tables"] != before["tables"]
+        entropy.TABLES.unlink()
+        assert "no tables" in str(codec.available())
+
+
+def test_the_tool_makes_tables_for_a_model(tmp_path, monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("constriction")
+    tool = Path(__file__).parent.parent / "tools" / "soundstream_tables.py"
+    if not tool.is_file():
+        pytest.skip("tools/ is not here")
+    from codecbench.codecs.soundstream.model import PRESETS, SoundStream, model_id, save
+
+    weights, out = tmp_path / "tiny.safetensors", tmp_path / "out.npz"
+    torch.manual_seed(0)
+    tiny = SoundStream(PRESETS["tiny"])
+    tiny.quantizer.codebooks.normal_()
+    save(tiny, weights, {})
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        sf.write(tmp_path / f"{i}.wav", rng.uniform(-0.3, 0.3, 24000), 24000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    monkeypatch.setattr("sys.argv", [str(tool), str(tmp_path), "--model", str(weights), "--out", str(out)])
+    runpy.run_path(str(tool), run_name="__main__")
+    counts = entropy.load(out, model_id(weights))
+    assert counts.shape == (8, 1024)
+    # 6 seconds of 75 frames, and one number added to every count of a stage
+    assert set((counts.astype(int).sum(1) - 450) % 1024) == {0}
+    captured = capsys.readouterr()
+    assert "broken.wav" in captured.err
+    assert captured.out.count("\n") == 4

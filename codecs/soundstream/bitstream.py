@@ -39,8 +39,8 @@ _FIELDS = struct.Struct(">4sBBBI8sQ")
 HEADER_BYTES = _FIELDS.size
 #: what the field "samples" holds in a stream that went to a pipe before its end was known
 _UNKNOWN = 2**64 - 1
-#: frames read or written at a time: ten seconds
-_BLOCK = 750
+#: frames read at a time: a second
+_BLOCK = 75
 
 
 class BitstreamError(CodecError, ValueError):

@@ -87,9 +87,10 @@ def load(path: Path, model: str | None = None) -> NDArray[np.uint32]:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise TablesError(f"{path}: not tables of code frequencies ({error})") from error
     _check(path, tables)
+    checked: NDArray[np.uint32] = tables.astype(np.uint32)
     if model not in (None, owner):
         raise TablesError(f"{path}: tables of the model {owner}, not of {model}: make them anew, {MAKE}")
-    return tables.astype(np.uint32)
+    return checked
 
 
 def _check(path: Path, tables: NDArray[np.integer]) -> None:

@@ -107,7 +107,7 @@ def _read_av(name: str, container: Any, stream: Any) -> Iterator[Samples]:
     parts: list[Samples] = []
     try:
         for frame in container.decode(stream):
-            parts += [out.to_ndarray() for out in to_float.resample(frame)]
+            parts += [out.to_ndarray().astype(np.float32, copy=False) for out in to_float.resample(frame)]
             if sum(part.shape[1] for part in parts) >= stream.rate // 2:
                 yield np.concatenate(parts, axis=1)
                 parts = []
