@@ -45,7 +45,7 @@ def test_mel_filters_by_hand():
     assert filters[0, 5] == pytest.approx(500 / corner, rel=1e-3)
     assert filters[0, 20] == pytest.approx((upper - 2000) / (upper - corner), rel=1e-3)
     assert filters[1, 20] == pytest.approx((2000 - corner) / (upper - corner), rel=1e-3)
-    assert filters[:, 0].tolist() == filters[:, -1].tolist() == [0, 0]
+    assert float(filters[:, [0, -1]].abs().max()) < 1e-6
 
 
 def test_mel_filters_equal_those_of_the_metric():
@@ -208,7 +208,7 @@ def test_discriminators_learn(speech):
     nets = torch.nn.ModuleList([WaveDiscriminator(4, 16), STFTDiscriminator(2)])
     optimizer = torch.optim.AdamW(nets.parameters(), 2e-3)
     noise = torch.randn_like(speech) * speech.std()
-    for _ in range(30):
+    for _ in range(15):
         _, loss = adversarial(nets, speech, noise)
         optimizer.zero_grad()
         loss.backward()

@@ -159,10 +159,10 @@ PRESETS: dict[str, Preset] = {
     # seconds on one core, for tests
     "tiny": Preset(
         model="tiny",
-        batch=2,
+        batch=4,
         crop=6400,
         steps=20,
-        rate=2e-3,
+        rate=5e-4,
         warmup=2,
         phases=_phases(6, 6, 16),
         gather=1,

@@ -54,11 +54,7 @@ def settings(run: Path, name: str | None, seed: int, steps: int | None, device: 
     """
     path = run / "run.json"
     if path.exists():
-        try:
-            saved = json.loads(path.read_text())
-            found = Settings(saved["name"], Preset.from_json(saved["preset"]), int(saved["seed"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path}: not a run's settings ({error}); mend it, or start anew with --fresh") from error
+        found = _saved(path)
         if name not in (None, found.name):
             raise RunError(f"{run} was started with --preset {found.name}; leave --preset out, or start anew: --fresh")
     else:
@@ -74,6 +70,14 @@ def settings(run: Path, name: str | None, seed: int, steps: int | None, device: 
     part.write_text(text + "\n")
     part.replace(path)
     return found
+
+
+def _saved(path: Path) -> Settings:
+    try:
+        saved = json.loads(path.read_text())
+        return Settings(saved["name"], Preset.from_json(saved["preset"]), int(saved["seed"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: not a run's settings ({error}); mend it, or start anew with --fresh") from error
 
 
 def clear(run: Path) -> None:
@@ -131,7 +135,7 @@ def export(run: Path, path: Path, last: bool = False) -> str:
     saved = checkpoint.load(run)
     if saved is None:
         raise RunError(f"{run}: holds no run; give the folder that `bench train soundstream --out` wrote")
-    state = State(settings(run, None, 0, None, torch.device("cpu")).preset, torch.device("cpu"), 0)
+    state = State(_saved(run / "run.json").preset, torch.device("cpu"), 0)
     state.restore(saved[0], Progress(**saved[1]))
     if not bool(state.model.quantizer.ready):
         raise RunError(f"{run}: at step {state.progress.step} the quantiser has not started yet; train on")
