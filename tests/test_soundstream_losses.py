@@ -208,7 +208,7 @@ def test_discriminators_learn(speech):
     nets = torch.nn.ModuleList([WaveDiscriminator(4, 16), STFTDiscriminator(2)])
     optimizer = torch.optim.AdamW(nets.parameters(), 2e-3)
     noise = torch.randn_like(speech) * speech.std()
-    for _ in range(15):
+    for _ in range(30):
         _, loss = adversarial(nets, speech, noise)
         optimizer.zero_grad()
         loss.backward()

@@ -80,8 +80,8 @@ class MelLoss(_Spectra):
 
     The sum over windows s = 2^6 .. 2^11, hop s / 4, of |S(x) - S(y)|_1 + sqrt(s / 2) |log S(x) - log S(y)|_2, where S
     is a mel spectrogram of 64 bands (magnitudes of a plain Hann STFT) and both norms run over the bands. The paper sums
-    over frames; here it is their mean, so that the loss does not grow with the crop. The log has a floor, which the paper
-    does not give: noise of -90 dBFS with the longest window, well above what float32 leaves of empty bands.
+    over frames; here it is their mean, so that the loss does not grow with the crop. The log has a floor, which the
+    paper does not give: noise of -90 dBFS with the longest window, well above what float32 leaves of empty bands.
     """
 
     FLOOR = 1e-3
