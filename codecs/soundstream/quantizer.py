@@ -1,0 +1,167 @@
+"""Residual vector quantiser (arXiv 2107.03312, section III-C): each stage codes what the stages before it left."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def nearest(x: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the codebook's entry [K, D] nearest to each row of x [N, D], [N]."""
+    return torch.addmm(codebook.square().sum(1)[None], x, codebook.T, alpha=-2).argmin(1)
+
+
+class ResidualVectorQuantizer(nn.Module):
+    """Stages of `size` entries each, learned by k-means and then by moving averages, never by gradients.
+
+    Where the paper updates the averages at every step, here the statistics of `gather` frames are taken together:
+    with the few hundred frames of a small batch the codebooks lag behind the encoder (docs/soundstream.md).
+
+    Attributes
+    ----------
+    codebooks : [stages, size, D]
+    usage : [stages, size], moving average of how often each entry was chosen; its mean over entries is 1.
+    """
+
+    codebooks: Tensor
+    usage: Tensor
+    ready: Tensor
+
+    def __init__(
+        self, dimension: int, stages: int = 24, size: int = 1024, decay: float = 0.95, dead: float = 0.1,
+        gather: int = 4096,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.stages, self.size, self.decay, self.dead, self.gather = stages, size, decay, dead, gather
+        self.register_buffer("codebooks", torch.zeros(stages, size, dimension))
+        self.register_buffer("usage", torch.ones(stages, size))
+        self.register_buffer("ready", torch.tensor(False))
+        self._statistics: _Statistics | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether no statistics wait for an update: all the state is then in the buffers and may be saved."""
+        return self._statistics is None
+
+    def settle(self) -> None:
+        """Forget the statistics that wait for an update."""
+        self._statistics = None
+
+    @torch.no_grad()
+    def encode(self, z: Tensor, stages: int) -> Tensor:
+        """Latents [B, D, F] -> codes [B, stages, F]."""
+        batch, _, frames = z.shape
+        residual, codes = z.transpose(1, 2).flatten(0, 1), []
+        for codebook in self.codebooks[:stages]:
+            code = nearest(residual, codebook)
+            residual = residual - codebook[code]
+            codes.append(code)
+        return torch.stack(codes).reshape(stages, batch, frames).transpose(0, 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes [B, n, F] -> latents [B, D, F]."""
+        z = self.codebooks[0][codes[:, 0]]
+        for stage in range(1, codes.shape[1]):
+            z = z + self.codebooks[stage][codes[:, stage]]
+        return z.transpose(1, 2)
+
+    def forward(self, z: Tensor, stages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantise for training.
+
+        Parameters
+        ----------
+        z : latents [B, D, F].
+        stages : [B], how many stages each example uses (quantiser dropout); all stages learn from every example.
+
+        Returns
+        -------
+        quantised latents [B, D, F] with the gradient passed straight through; the commitment loss, relative to the
+        latents' energy; codes [B, self.stages, F].
+        """
+        batch, dimension, frames = z.shape
+        x = z.transpose(1, 2).reshape(-1, dimension).float()
+        limit = stages.to(z.device).repeat_interleave(frames)
+        with torch.no_grad():
+            residual, quantised, codes = x.detach().clone(), torch.zeros_like(x), []
+            if self.training and self._statistics is None:
+                self._statistics = _Statistics(self)
+            for stage in range(self.stages):
+                code = nearest(residual, self.codebooks[stage])
+                entry = self.codebooks[stage][code]
+                if self.training and self._statistics is not None:
+                    self._statistics.add(stage, residual, code)
+                quantised += entry * (stage < limit)[:, None]
+                residual -= entry
+                codes.append(code)
+            if self._statistics is not None and self._statistics.frames >= self.gather:
+                self._update(self._statistics)
+                self._statistics = None
+        commitment = (x - quantised).square().mean() / x.detach().square().mean().clamp_min(1e-6)
+        out = (x + (quantised - x).detach()).reshape(batch, frames, dimension).transpose(1, 2)
+        return out, commitment, torch.stack(codes).reshape(self.stages, batch, frames).transpose(0, 1)
+
+    def _update(self, new: _Statistics) -> None:
+        scale = self.size / new.frames
+        old = self.codebooks * (self.usage * self.decay)[..., None]
+        self.usage.mul_(self.decay).add_(new.count * scale, alpha=1 - self.decay)
+        self.codebooks.copy_(
+            (old + new.total * (scale * (1 - self.decay))) / self.usage.clamp_min(1e-4)[..., None]
+        )
+        for stage in range(self.stages):
+            dead = (self.usage[stage] < self.dead).nonzero()[:, 0]
+            if len(dead):
+                pool = new.pool(stage)
+                self.codebooks[stage, dead] = pool[torch.randint(len(pool), (len(dead),), device=pool.device)]
+                self.usage[stage, dead] = 0.5
+
+    @torch.no_grad()
+    def fit(self, latents: Tensor, iterations: int = 8, sample: int = 40_000) -> None:
+        """K-means, stage after stage, on latents [N, D]; N should be 20 times the codebook's size or more."""
+        residual = latents.float().clone()
+        for stage in range(self.stages):
+            some = residual[torch.randperm(len(residual), device=residual.device)[:sample]]
+            codebook = some[: self.size].clone()
+            if len(codebook) < self.size:
+                raise ValueError(f"k-means of {self.size} entries needs more than {len(latents)} frames")
+            for _ in range(iterations):
+                code = nearest(some, codebook)
+                count = torch.bincount(code, minlength=self.size).float()
+                mean = torch.zeros_like(codebook).index_add_(0, code, some) / count.clamp_min(1)[:, None]
+                spare = some[torch.randint(len(some), (self.size,), device=some.device)]
+                codebook = torch.where((count > 0)[:, None], mean, spare)
+            code = nearest(residual, codebook)
+            self.codebooks[stage] = codebook
+            self.usage[stage] = torch.bincount(code, minlength=self.size).float() * (self.size / len(residual))
+            residual = residual - codebook[code]
+        self.ready.fill_(True)
+
+
+class _Statistics:
+    """Counts, sums and a sample of what each entry of each stage was chosen for, since the last update."""
+
+    def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
+        self.count = torch.zeros_like(quantizer.usage)
+        self.total = torch.zeros_like(quantizer.codebooks)
+        self.frames = 0
+        self._size = quantizer.size
+        self._pools: list[list[Tensor]] = [[] for _ in range(quantizer.stages)]
+
+    def add(self, stage: int, residual: Tensor, code: Tensor) -> None:
+        self.count[stage] += torch.bincount(code, minlength=self._size).float()
+        self.total[stage].index_add_(0, code, residual)
+        self._pools[stage].append(residual[torch.randperm(len(residual), device=residual.device)[:128]])
+        if stage == 0:
+            self.frames += len(residual)
+
+    def pool(self, stage: int) -> Tensor:
+        return torch.cat(self._pools[stage])
+
+
+def perplexity(codes: Tensor, size: int) -> Tensor:
+    """How many entries are used as if equally often, exp of the entropy: codes [N, stages] -> [stages], 1 to size."""
+    result = []
+    for stage in codes.T:
+        p = torch.bincount(stage.flatten(), minlength=size).double()
+        p = p[p > 0] / p.sum()
+        result.append((-(p * p.log()).sum()).exp())
+    return torch.stack(result)
