@@ -195,6 +195,7 @@ class Trainer:
                     if not stopping and (over or progress.minutes - progress.validated >= self.preset.validate_minutes):
                         self._validate()
                         validated = self.step
+                        said += time.monotonic() - now  # the speed is that of training
                     if stopping or over or now - saved >= 60 * self.preset.save_minutes or validated == self.step:
                         self.save()
                         saved = time.monotonic()
