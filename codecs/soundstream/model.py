@@ -119,6 +119,7 @@ def save(model: SoundStream, path: Path, metadata: Mapping[str, str]) -> None:
         if name not in ("quantizer.usage",)
     }
     save_file(tensors, str(path), {**metadata, "config": model.config.to_json()})
+    path.chmod(0o644)  # safetensors leaves it to the owner alone
 
 
 def load(path: Path | None = None) -> SoundStream:

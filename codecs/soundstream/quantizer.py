@@ -104,9 +104,7 @@ class ResidualVectorQuantizer(nn.Module):
         scale = self.size / new.frames
         old = self.codebooks * (self.usage * self.decay)[..., None]
         self.usage.mul_(self.decay).add_(new.count * scale, alpha=1 - self.decay)
-        self.codebooks.copy_(
-            (old + new.total * (scale * (1 - self.decay))) / self.usage.clamp_min(1e-4)[..., None]
-        )
+        self.codebooks.copy_((old + new.total * (scale * (1 - self.decay))) / self.usage.clamp_min(1e-4)[..., None])
         for stage in range(self.stages):
             dead = (self.usage[stage] < self.dead).nonzero()[:, 0]
             if len(dead):
@@ -115,8 +113,8 @@ class ResidualVectorQuantizer(nn.Module):
                 self.usage[stage, dead] = 0.5
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, iterations: int = 8, sample: int = 40_000) -> None:
-        """K-means, stage after stage, on latents [N, D]; N should be 20 times the codebook's size or more."""
+    def fit(self, latents: Tensor, sample: int = 30_000, iterations: int = 5) -> None:
+        """K-means, stage after stage, on `sample` of the latents [N, D]; 20 times the codebook's size or more."""
         residual = latents.float().clone()
         for stage in range(self.stages):
             some = residual[torch.randperm(len(residual), device=residual.device)[:sample]]

@@ -12,7 +12,13 @@ from ..losses import LossWeights
 
 
 class Reconstruction(nn.Module):
-    """The losses that need no discriminator; those of weight 0 are not computed."""
+    """The losses that need no discriminator; those of weight 0 are not computed.
+
+    All but the paper's are of signals scaled so that the reference has -20 dBFS: a quiet example teaches as much as a
+    loud one, and their floors lie 40 dB below it. The gain has a limit, so that silence is not scaled up.
+    """
+
+    LEVEL, QUIETEST = 0.1, 3e-5
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,6 +31,8 @@ class Reconstruction(nn.Module):
         terms: dict[str, Tensor] = {}
         if weights.mel:
             terms["mel"] = self.mel(x, y)
+        gain = self.LEVEL / x.square().mean((1, 2), keepdim=True).sqrt().clamp_min(self.QUIETEST)
+        x, y = x * gain, y * gain
         if weights.log_mel:
             terms["log_mel"] = self.log_mel(x, y)
         if weights.complex_stft:

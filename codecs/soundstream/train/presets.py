@@ -1,6 +1,7 @@
 """What is trained for how long, in one place.
 
-A run goes through phases: the autoencoder with the quantiser bypassed, the quantiser, the discriminators. Each has loss
+A run goes through phases: the autoencoder with the quantiser bypassed, the quantiser, the decoder alone, then with
+discriminators. Each has loss
 weights of its own. `bench train soundstream` writes its preset to RUN/run.json and reads it back from there when it
 resumes, so a preset that changes here leaves runs that are under way alone.
 """
@@ -25,6 +26,8 @@ class Phase:
     adversarial : whether the discriminators are trained and heard.
     weights : of the losses; one with weight 0 is not computed.
     rate : factor on the learning rate. encoder_rate : a further one for the encoder.
+    fixed : whether encoder and codebooks stay as they are and the decoder alone learns. When this begins, the averaged
+        encoder is taken and the codebooks are fitted to it anew, on more frames.
     noise : Gaussian noise on the latents while the quantiser is bypassed, relative to their standard deviation.
     """
 
@@ -35,6 +38,7 @@ class Phase:
     weights: LossWeights
     rate: float = 1.0
     encoder_rate: float = 1.0
+    fixed: bool = False
     noise: float = 0.0
 
 
@@ -101,20 +105,19 @@ class Preset:
         return cls(**(values | {"phases": phases}))
 
 
-#: the phase first, then the spectrum (measured: docs/soundstream.md)
-_LOCK = LossWeights(mel=0.0, log_mel=1.0, complex_stft=4.0, snr=0.1, commitment=0.5)
-_SPECTRUM = LossWeights(mel=0.0, log_mel=1.0, complex_stft=6.0, snr=0.05, commitment=0.5)
+#: measured: docs/soundstream.md
+_SPECTRUM = LossWeights(mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5)
 _ADVERSARIAL = LossWeights(
-    mel=0.0, log_mel=1.0, complex_stft=6.0, snr=0.02, commitment=0.5, adversarial=0.1, features=2.0
+    mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5, adversarial=0.1, features=2.0
 )
 
 
-def _phases(bypass: int, settle: int, gan: int) -> tuple[Phase, ...]:
+def _phases(bypass: int, fixed: int, gan: int) -> tuple[Phase, ...]:
     return (
-        Phase("autoencoder", 0, False, False, _LOCK, noise=0.1),
-        Phase("quantiser", bypass, True, False, _LOCK, encoder_rate=0.3),
-        Phase("spectrum", bypass + settle, True, False, _SPECTRUM),
-        Phase("adversarial", gan, True, True, _ADVERSARIAL, rate=0.5),
+        Phase("autoencoder", 0, False, False, _SPECTRUM, noise=0.05),
+        Phase("quantiser", bypass, True, False, _SPECTRUM),
+        Phase("decoder", fixed, True, False, _SPECTRUM, fixed=True),
+        Phase("adversarial", gan, True, True, _ADVERSARIAL, rate=0.5, fixed=True),
     )
 
 
@@ -125,8 +128,8 @@ PRESETS: dict[str, Preset] = {
         batch=4,
         crop=16000,
         steps=60_000,
-        rate=2e-4,  # 1e-3 and 3e-4 first unlearn the transform that the model starts as
-        phases=_phases(6_000, 3_000, 40_000),
+        rate=3e-4,
+        phases=_phases(200, 40_000, 50_000),
         wave_channels=8,
         wave_max=128,
         stft_channels=8,
@@ -138,7 +141,7 @@ PRESETS: dict[str, Preset] = {
         crop=24000,
         steps=16_000,
         rate=3e-4,
-        phases=_phases(3_000, 1_000, 8_000),
+        phases=_phases(200, 8_000, 11_000),
         gather=16384,
         fit_frames=262144,
         wave_channels=8,
@@ -164,7 +167,7 @@ PRESETS: dict[str, Preset] = {
         steps=20,
         rate=5e-4,
         warmup=2,
-        phases=_phases(6, 6, 16),
+        phases=_phases(6, 12, 16),
         gather=1,
         fit_frames=512,
         wave_channels=4,

@@ -81,10 +81,14 @@ class Trainer:
         seed_step(self.seed, step)
         quantise = phase.quantise or bool(state.model.quantizer.ready)
         if quantise and not bool(state.model.quantizer.ready):
-            self._fit()
+            self._fit(preset.fit_frames)
+        if phase.fixed and step == phase.start and not preset.phase(step - 1).fixed:
+            state.model.encoder.load_state_dict(state.average.encoder.state_dict())
+            self._fit(4 * preset.fit_frames)
         for group, factor in zip(state.optimizer.param_groups, (phase.encoder_rate, 1.0), strict=True):
             group["lr"] = preset.rate_at(step) * factor
         state.model.train()
+        state.model.quantizer.train(not phase.fixed)
         y, terms = self._reconstruct(x, phase, quantise)
         discriminator: Tensor | None = None
         if phase.adversarial:
@@ -123,7 +127,7 @@ class Trainer:
         """The decoded batch [B, 1, T] and the losses that need no discriminator, by name."""
         model = self.state.model
         terms: dict[str, Tensor] = {}
-        with self._autocast():
+        with self._autocast(), torch.set_grad_enabled(not phase.fixed):
             z = model.encoder(x)
         z = z.float()
         if quantise:
@@ -164,9 +168,9 @@ class Trainer:
             )
 
     @torch.no_grad()
-    def _fit(self) -> None:
-        """K-means of the codebooks on latents of fresh audio."""
-        model, wanted, bank, index = self.state.model, self.preset.fit_frames, list[Tensor](), 0
+    def _fit(self, wanted: int) -> None:
+        """K-means of the codebooks on that many latents of fresh audio."""
+        model, bank, index = self.state.model, list[Tensor](), 0
         while sum(map(len, bank)) < wanted:
             x = torch.from_numpy(self.batches(self.step + index, stream=1)).to(self.device)
             with self._autocast():
@@ -174,7 +178,7 @@ class Trainer:
             bank.append(z.float()[:, :, 4:].transpose(1, 2).flatten(0, 1))  # without what saw the silence before
             index += 1
         self.say(f"step {self.step}: k-means of {model.config.stages} codebooks on {sum(map(len, bank))} frames")
-        model.quantizer.fit(torch.cat(bank))
+        model.quantizer.fit(torch.cat(bank), sample=wanted // 2)
 
     # The run
 
