@@ -303,3 +303,31 @@ def test_wav_headers():
     assert len(wav_header(24000, 2, 100)) == 44
     with pytest.raises(AudioError, match="4 GiB"):
         wav_header(24000, 2, 2**30)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(model, tmp_path):
+    code = (
+        "import resource, sys; from codecbench.bench.cli import main; code = main(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+    )
+
+    def peak(*argv):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "soundstream", *map(str, argv)], capture_output=True, check=True
+        )
+        return int(done.stdout) * (1024 if sys.platform == "linux" else 1)
+
+    used = {}
+    for seconds in (20, 900):
+        source = tone(tmp_path / "in.wav", seconds, 16000, 2)
+        for argv in (
+            ["encode", source, tmp_path / "a.sstr", "--stages", 8, "--model", model],
+            ["decode", tmp_path / "a.sstr", tmp_path / "out.wav", "--model", model],
+            ["truncate", tmp_path / "a.sstr", tmp_path / "low.sstr", "--stages", 2],
+        ):
+            used[argv[0], seconds] = peak(*argv)
+    # 880 seconds of stereo are 169 MB as float32
+    for action in ("encode", "decode", "truncate"):
+        assert used[action, 900] < used[action, 20] + 40e6
+        assert used[action, 900] < 500e6

@@ -106,9 +106,9 @@ def main() -> None:
     counted, held_out = gather(args.folders, load(weights), args.minutes)
     counts = entropy.count(counted), entropy.count(held_out)
     tables = entropy.fit(*counts)
+    entropy.save(args.out or weights.with_name(entropy.TABLES.name), tables, packaged.model_id(weights))
     added = tables - counts[0] - counts[1]
     measure(counts[0] + added, np.random.default_rng(0).permutation(held_out)[:MEASURED])
-    entropy.save(args.out or weights.with_name(entropy.TABLES.name), tables, packaged.model_id(weights))
 
 
 if __name__ == "__main__":
