@@ -24,6 +24,7 @@ PACKAGES = (
     "lc3py",
     "numba",
     "numpy",
+    "onnxruntime",
     "pandas",
     "pesq",
     "pycodec2",

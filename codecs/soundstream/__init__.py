@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from . import model
 
 #: the modules that codes and samples depend on and that are imported only when they are needed
-_CODING = ("conv", "seanet", "quantizer", "model", "streaming")
+_CODING = ("conv", "seanet", "quantizer", "model", "engine", "search", "streaming")
 
 _PREVIEW = (
     "its weights are a preview: they stand for our training so far and not for SoundStream, whose trained reference "
@@ -62,7 +62,7 @@ class SoundStream(Codec):
     name = "soundstream"
     family = "SoundStream"
     licence = "Apache-2.0 (code and weights)"
-    about = "neural codec (arXiv 2107.03312) as trained by this project, stereo as two channels apart, by PyTorch"
+    about = "neural codec (arXiv 2107.03312) as trained by this project, stereo as two channels apart, by ONNX Runtime"
     points = tuple(map(point, (3, 6, 9, 12, 18)))
     rates = (bitstream.RATE,)
 
@@ -108,9 +108,9 @@ class SoundStream(Codec):
         return bitstream.HOP
 
     def available(self) -> str | None:
-        for package in ("torch", "safetensors"):
+        for package in ("torch", "safetensors", "onnx", "onnxruntime"):
             if find_spec(package) is None:
-                return f"it needs PyTorch: pip install {package}"
+                return f"it needs {package}: pip install {package}"
         try:
             packaged.metadata()
         except OSError as error:
@@ -125,7 +125,7 @@ class SoundStream(Codec):
     def versions(self) -> dict[str, str]:
         from importlib.metadata import version
 
-        return {"torch": version("torch"), "weights": packaged.model_id()}
+        return {name: version(name) for name in ("torch", "onnxruntime")} | {"weights": packaged.model_id()}
 
     def config(self) -> dict[str, Any]:
         here = Path(__file__).parent

@@ -1,4 +1,7 @@
-"""Coding chunk by chunk, and whole signals in bounded memory, by one and the same path."""
+"""Coding chunk by chunk, and whole signals in bounded memory, by one and the same path.
+
+The codes of a signal are the same however it is cut into chunks, to the bit; decoded samples to 1e-5.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .conv import StreamState
+from .engine import Array, engine
 from .model import SoundStream
 
 Samples = NDArray[np.float32]
@@ -18,6 +21,8 @@ Codes = NDArray[np.uint16]
 
 #: frames that are coded at once at most: ten seconds, which bounds the memory
 BLOCK = 750
+#: a frame is coded in float64 where its margin is less; float32 moves latents by a quarter of it at most, measured
+UNSURE = 2e-6
 
 
 @contextmanager
@@ -26,7 +31,7 @@ def _coding() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         torch.set_num_threads(threads)
@@ -34,10 +39,18 @@ def _coding() -> Iterator[None]:
 
 @dataclass
 class EncoderState:
-    """What an encoder keeps between chunks: the past of its convolutions, and the samples of an unfinished frame."""
+    """What an encoder keeps between chunks.
 
-    network: StreamState = field(default_factory=StreamState)
-    samples: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+    Attributes
+    ----------
+    past : of the network's convolutions.
+    heard : samples of the last whole frames, as many as reach into the next one; all of them at the start.
+    waiting : samples of an unfinished frame.
+    """
+
+    past: list[Array]
+    heard: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+    waiting: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class StreamingEncoder:
@@ -51,28 +64,40 @@ class StreamingEncoder:
     def __init__(self, model: SoundStream, stages: int) -> None:
         if not 1 <= stages <= model.config.stages:
             raise ValueError(f"{stages} stages; the model has {model.config.stages}")
-        self.model, self.stages, self.state = model, stages, EncoderState()
+        self.model, self.stages, self.hop = model, stages, model.config.hop
+        with _coding():
+            self._engine = engine(model)
+        self.state = EncoderState(self._engine.encoder.start())
 
     def push(self, samples: NDArray[np.floating]) -> Codes:
         """Samples [n] at 24 kHz in [-1, 1], any n -> codes [f, stages] of the f frames that are now complete."""
         if samples.ndim != 1:
             raise ValueError(f"samples of one channel [n], not {samples.shape}")
-        hop = self.model.config.hop
-        waiting = np.concatenate([self.state.samples, samples.astype(np.float32, copy=False)])
-        whole = len(waiting) // hop * hop
-        self.state.samples = waiting[whole:].copy()
+        waiting = np.concatenate([self.state.waiting, samples.astype(np.float32, copy=False)])
+        whole = len(waiting) // self.hop * self.hop
+        self.state.waiting = waiting[whole:].copy()
         parts = [np.zeros((0, self.stages), np.uint16)]
         with _coding():
-            for start in range(0, whole, BLOCK * hop):
-                x = torch.from_numpy(waiting[start : min(whole, start + BLOCK * hop)])[None, None]
-                z = self.model.encoder(x, self.state.network)
-                parts.append(self.model.quantizer.encode(z, self.stages)[0].T.numpy().astype(np.uint16))
+            for start in range(0, whole, BLOCK * self.hop):
+                parts.append(self._block(waiting[start : min(whole, start + BLOCK * self.hop)]))
         return np.concatenate(parts)
 
     def finish(self) -> Codes:
         """Codes [0 or 1, stages] of the samples that wait, filled up to a frame with zeros; then it starts anew."""
-        codes = self.push(np.zeros(-len(self.state.samples) % self.model.config.hop, np.float32))
-        self.state = EncoderState()
+        codes = self.push(np.zeros(-len(self.state.waiting) % self.hop, np.float32))
+        self.state = EncoderState(self._engine.encoder.start())
+        return codes
+
+    def _block(self, samples: Samples) -> Codes:
+        """Whole frames."""
+        z, self.state.past = self._engine.encoder.step(samples[None, None], self.state.past)
+        codes, margin = self._engine.search(torch.from_numpy(z[0].T), self.stages)
+        heard = np.concatenate([self.state.heard, samples])
+        first, reach = len(self.state.heard) // self.hop, self._engine.reach
+        for frame in np.flatnonzero(margin < UNSURE):
+            end = first + int(frame) + 1
+            codes[frame] = self._engine.exact(heard[max(0, end - reach) * self.hop : end * self.hop], self.stages)
+        self.state.heard = heard[max(0, len(heard) - (reach - 1) * self.hop) :].copy()
         return codes
 
 
@@ -80,7 +105,11 @@ class StreamingDecoder:
     """Codes in, the samples of each frame out at once."""
 
     def __init__(self, model: SoundStream) -> None:
-        self.model, self.state = model, StreamState()
+        self.model = model
+        with _coding():
+            self._network = engine(model).decoder
+        #: of the network's convolutions
+        self.past = self._network.start()
 
     def push(self, codes: NDArray[np.integer]) -> Samples:
         """Codes [f, n] of the next f frames, 1 <= n <= stages -> samples [320 f], not clipped to [-1, 1]."""
@@ -89,13 +118,14 @@ class StreamingDecoder:
             raise ValueError(f"codes [frames, 1 to {config.stages} stages], not {codes.shape}")
         if codes.size and not 0 <= codes.min() <= codes.max() < config.codebook_size:
             raise ValueError(f"codes from {codes.min()} to {codes.max()}; the model has {config.codebook_size} a stage")
-        parts = [np.zeros(0, np.float32)]
-        with _coding():
-            for start in range(0, len(codes), BLOCK):
-                block = torch.from_numpy(codes[start : start + BLOCK].astype(np.int64)).T[None]
-                z = self.model.quantizer.decode(block)
-                parts.append(self.model.decoder(z, self.state)[0, 0].numpy())
-        return np.concatenate(parts)
+        samples = np.empty(len(codes) * config.hop, np.float32)
+        for start in range(0, len(codes), BLOCK):
+            block = torch.from_numpy(codes[start : start + BLOCK].astype(np.int64)).T[None]
+            with _coding():
+                z = self.model.quantizer.decode(block).numpy()
+            y, self.past = self._network.step(z, self.past)
+            samples[start * config.hop :][: y.shape[2]] = y[0, 0]
+        return samples
 
 
 def encode(model: SoundStream, samples: NDArray[np.floating], stages: int) -> Codes:
