@@ -390,7 +390,7 @@ def test_resume_inside_the_adversarial_phase_is_bit_equal(tmp_path, sources):
 
 def test_saves_wait_for_the_codebooks(tmp_path, sources):
     """With several steps an update, the state is only saved between updates, and resume is bit-equal still."""
-    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 2, 99), strict=True))
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 90, 99), strict=True))
     preset = dataclasses.replace(TINY, phases=phases, gather=3 * TINY.batch * TINY.crop // 320, steps=30)
     one = trainer(tmp_path / "a", sources, preset)
     steps(one, 2)  # a step of the quantiser: a third of an update
@@ -400,6 +400,27 @@ def test_saves_wait_for_the_codebooks(tmp_path, sources):
     resumed = trainer(tmp_path / "a", sources, preset)
     for each in (one, resumed):
         steps(each, 9)
+    assert same(one.state, resumed.state)
+
+
+def test_the_decoder_alone_learns_in_its_phase(tmp_path, sources):
+    """Encoder and codebooks stay, and what waited for an update of the codebooks does not keep the state unsaved."""
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 3, 99), strict=True))
+    preset = dataclasses.replace(TINY, phases=phases, gather=3 * TINY.batch * TINY.crop // 320, steps=8)
+    one = trainer(tmp_path / "a", sources, preset)
+    steps(one, 4)
+    assert one.state.model.quantizer.settled
+    before = {name: value.clone() for name, value in one.state.model.state_dict().items()}
+    steps(one, 6)
+    changed = {name for name, value in one.state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("decoder.") for name in changed)
+    encoder = one.state.averaged().encoder.state_dict()
+    assert all(torch.equal(value, encoder[name]) for name, value in one.state.model.encoder.state_dict().items())
+    one.save()
+    resumed = trainer(tmp_path / "a", sources, preset)
+    for each in (one, resumed):
+        steps(each, 8)
     assert same(one.state, resumed.state)
 
 

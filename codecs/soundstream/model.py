@@ -36,7 +36,7 @@ class Config:
     encoder_channels: tuple[int, ...] = (8, 16, 48, 96, 256)
     decoder_channels: tuple[int, ...] = (8, 16, 48, 96, 256)
     encoder_dilations: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,), (1,))
-    decoder_dilations: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1, 3), (1, 3, 9))
+    decoder_dilations: tuple[tuple[int, ...], ...] = ((1,), (1,), (1, 3, 9), (1, 3), (1, 3, 9))
     strides: tuple[int, ...] = (2, 4, 5, 8)
     kernel: int = 7
     frame_kernel: int = 3

@@ -89,7 +89,7 @@ class ResidualVectorQuantizer(nn.Module):
                 code = nearest(residual, self.codebooks[stage])
                 entry = self.codebooks[stage][code]
                 if self.training and self._statistics is not None:
-                    self._statistics.add(stage, residual, code)
+                    self._statistics.add(stage, residual, entry, code)
                 quantised += entry * (stage < limit)[:, None]
                 residual -= entry
                 codes.append(code)
@@ -106,32 +106,58 @@ class ResidualVectorQuantizer(nn.Module):
         self.usage.mul_(self.decay).add_(new.count * scale, alpha=1 - self.decay)
         self.codebooks.copy_((old + new.total * (scale * (1 - self.decay))) / self.usage.clamp_min(1e-4)[..., None])
         for stage in range(self.stages):
-            dead = (self.usage[stage] < self.dead).nonzero()[:, 0]
-            if len(dead):
-                pool = new.pool(stage)
-                self.codebooks[stage, dead] = pool[torch.randint(len(pool), (len(dead),), device=pool.device)]
-                self.usage[stage, dead] = 0.5
+            _split(self.codebooks[stage], self.usage[stage], self.dead, new.error[stage], new.pool(stage))
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, sample: int = 30_000, iterations: int = 5) -> None:
+    def fit(self, latents: Tensor, sample: int = 30_000, iterations: int = 8) -> None:
         """K-means, stage after stage, on `sample` of the latents [N, D]; 20 times the codebook's size or more."""
         residual = latents.float().clone()
         for stage in range(self.stages):
             some = residual[torch.randperm(len(residual), device=residual.device)[:sample]]
-            codebook = some[: self.size].clone()
-            if len(codebook) < self.size:
+            if len(some) < self.size:
                 raise ValueError(f"k-means of {self.size} entries needs more than {len(latents)} frames")
-            for _ in range(iterations):
+            # Near the mean: so many vectors of so many dimensions are nearer to it than to one another.
+            centre = some.mean(0)
+            codebook = centre + (some[: self.size] - centre) * (0.3 if stage else 1.0)
+            for iteration in range(iterations):
                 code = nearest(some, codebook)
                 count = torch.bincount(code, minlength=self.size).float()
-                mean = torch.zeros_like(codebook).index_add_(0, code, some) / count.clamp_min(1)[:, None]
-                spare = some[torch.randint(len(some), (self.size,), device=some.device)]
-                codebook = torch.where((count > 0)[:, None], mean, spare)
+                codebook = torch.where(
+                    (count > 0)[:, None],
+                    torch.zeros_like(codebook).index_add_(0, code, some) / count.clamp_min(1)[:, None],
+                    codebook,
+                )
+                if iteration < iterations - 2:
+                    error = _error(some - codebook[code], code, self.size)
+                    _split(codebook, count * (self.size / len(some)), self.dead, error, some)
             code = nearest(residual, codebook)
             self.codebooks[stage] = codebook
             self.usage[stage] = torch.bincount(code, minlength=self.size).float() * (self.size / len(residual))
             residual = residual - codebook[code]
         self.ready.fill_(True)
+
+
+def _error(difference: Tensor, code: Tensor, size: int) -> Tensor:
+    """The squared error [size] that each entry is responsible for; differences [N, D] of the frames coded by it."""
+    return torch.bincount(code, difference.square().sum(1), minlength=size)
+
+
+def _split(codebook: Tensor, usage: Tensor, dead: float, error: Tensor, frames: Tensor) -> None:
+    """Put entries whose usage is below `dead` beside those with the largest error, a tenth of the way to some frame
+    [N, D], and share their usage; in place.
+
+    A frame itself, as in the paper, would hardly ever be chosen: at the low signal-to-noise ratio of a stage all other
+    frames lie farther from it than from the mean of them all (docs/soundstream.md).
+    """
+    unused = (usage < dead).nonzero()[:, 0]
+    unused = unused[: len(usage) // 2]
+    if not len(unused):
+        return
+    popular = error.topk(len(unused)).indices
+    towards = frames[torch.randint(len(frames), (len(unused),), device=frames.device)]
+    codebook[unused] = codebook[popular].lerp(towards, 0.1)
+    usage[popular] /= 2
+    usage[unused] = usage[popular]
 
 
 class _Statistics:
@@ -140,13 +166,15 @@ class _Statistics:
     def __init__(self, quantizer: ResidualVectorQuantizer) -> None:
         self.count = torch.zeros_like(quantizer.usage)
         self.total = torch.zeros_like(quantizer.codebooks)
+        self.error = torch.zeros_like(quantizer.usage)
         self.frames = 0
         self._size = quantizer.size
         self._pools: list[list[Tensor]] = [[] for _ in range(quantizer.stages)]
 
-    def add(self, stage: int, residual: Tensor, code: Tensor) -> None:
+    def add(self, stage: int, residual: Tensor, entry: Tensor, code: Tensor) -> None:
         self.count[stage] += torch.bincount(code, minlength=self._size).float()
         self.total[stage].index_add_(0, code, residual)
+        self.error[stage] += _error(residual - entry, code, self._size)
         self._pools[stage].append(residual[torch.randperm(len(residual), device=residual.device)[:128]])
         if stage == 0:
             self.frames += len(residual)

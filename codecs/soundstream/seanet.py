@@ -240,13 +240,14 @@ def start_as_transform(encoder: Encoder, decoder: Decoder, strides: Sequence[int
     down[-1].conv.weight[:kept, :used, stride:] = basis.float()
     up[-1].conv.weight[:, :used] = 0
     up[-1].conv.weight[:kept, :used, :stride] = basis.float()
-    # Latents: all levels, then the shapes of the lowest frequencies; a band's shape weighs as much as its level.
+    # Latents: all levels, then the shapes of the lowest frequencies, whose waveform matters most.
     to_latent, from_latent = encoder.frame_layers[-1], decoder.frame_layers[0]
     assert isinstance(to_latent, CausalConv1d)
     assert isinstance(from_latent, CausalConv1d)
     bands, n = encoder.bands.count, to_latent.conv.out_channels
     width = encoder.bands.assign.sum(1) @ encoder.bands.assign
-    scale = torch.cat([torch.ones(bands), width.rsqrt()])[:n]
+    weight = torch.linspace(1.5, 0.2, bands) @ encoder.bands.assign
+    scale = torch.cat([torch.ones(bands), weight * width.rsqrt()])[:n]
     index = torch.arange(n)
     for layer, value in ((to_latent, scale), (from_latent, 1 / scale)):
         layer.conv.weight[:n] = 0

@@ -26,8 +26,7 @@ class Phase:
     adversarial : whether the discriminators are trained and heard.
     weights : of the losses; one with weight 0 is not computed.
     rate : factor on the learning rate. encoder_rate : a further one for the encoder.
-    fixed : whether encoder and codebooks stay as they are and the decoder alone learns. When this begins, the averaged
-        encoder is taken and the codebooks are fitted to it anew, on more frames.
+    fixed : whether encoder and codebooks stay as they are, the encoder at its average, and the decoder alone learns.
     noise : Gaussian noise on the latents while the quantiser is bypassed, relative to their standard deviation.
     """
 
@@ -71,7 +70,7 @@ class Preset:
     average: float = 0.999
     clip: float = 1.0
     gather: int = 4096
-    fit_frames: int = 65536
+    fit_frames: int = 98304
     wave_channels: int = 16
     wave_max: int = 1024
     stft_channels: int = 32
@@ -106,16 +105,16 @@ class Preset:
 
 
 #: measured: docs/soundstream.md
-_SPECTRUM = LossWeights(mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5)
+_SPECTRUM = LossWeights(mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=5.0)
 _ADVERSARIAL = LossWeights(
-    mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5, adversarial=0.1, features=2.0
+    mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=5.0, adversarial=0.1, features=2.0
 )
 
 
 def _phases(bypass: int, fixed: int, gan: int) -> tuple[Phase, ...]:
     return (
         Phase("autoencoder", 0, False, False, _SPECTRUM, noise=0.05),
-        Phase("quantiser", bypass, True, False, _SPECTRUM),
+        Phase("quantiser", bypass, True, False, _SPECTRUM, encoder_rate=0.1),
         Phase("decoder", fixed, True, False, _SPECTRUM, fixed=True),
         Phase("adversarial", gan, True, True, _ADVERSARIAL, rate=0.5, fixed=True),
     )

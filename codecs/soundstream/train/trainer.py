@@ -81,10 +81,10 @@ class Trainer:
         seed_step(self.seed, step)
         quantise = phase.quantise or bool(state.model.quantizer.ready)
         if quantise and not bool(state.model.quantizer.ready):
-            self._fit(preset.fit_frames)
+            self._fit()
         if phase.fixed and step == phase.start and not preset.phase(step - 1).fixed:
             state.model.encoder.load_state_dict(state.average.encoder.state_dict())
-            self._fit(4 * preset.fit_frames)
+            state.model.quantizer.settle()
         for group, factor in zip(state.optimizer.param_groups, (phase.encoder_rate, 1.0), strict=True):
             group["lr"] = preset.rate_at(step) * factor
         state.model.train()
@@ -168,9 +168,9 @@ class Trainer:
             )
 
     @torch.no_grad()
-    def _fit(self, wanted: int) -> None:
-        """K-means of the codebooks on that many latents of fresh audio."""
-        model, bank, index = self.state.model, list[Tensor](), 0
+    def _fit(self) -> None:
+        """K-means of the codebooks on latents of fresh audio."""
+        model, wanted, bank, index = self.state.model, self.preset.fit_frames, list[Tensor](), 0
         while sum(map(len, bank)) < wanted:
             x = torch.from_numpy(self.batches(self.step + index, stream=1)).to(self.device)
             with self._autocast():
