@@ -70,7 +70,10 @@ class SoundStream(Codec):
         from . import streaming
 
         self.check(clip, point)
-        codes = streaming.encode(packaged_model(), clip.samples[0], point.params["stages"])
+        try:
+            codes = streaming.encode(packaged_model(), clip.samples[0], point.params["stages"])
+        except ValueError as error:  # of weights that have fewer stages
+            raise CodecError(f"{self.name} {point.label}: {error}") from error
         data, bits = bitstream.pack(codes), bitstream.BITS * codes.shape[1]
         size = -(-bits // 8)
         packets = (Packet(data[at : at + size], bits) for at in range(0, len(data), size))
@@ -80,7 +83,10 @@ class SoundStream(Codec):
         from . import streaming
 
         codes = self._unpack([packet.data for packet in encoded.packets], point)
-        return Clip(streaming.decode(packaged_model(), codes)[None], bitstream.RATE)
+        try:
+            return Clip(streaming.decode(packaged_model(), codes)[None], bitstream.RATE)
+        except ValueError as error:  # codes that the weights do not have
+            raise CodecError(f"{self.name} {point.label}: {error}") from error
 
     def frames(self, clip: Clip, point: Point) -> Iterator[object]:
         from .streaming import StreamingDecoder, StreamingEncoder
