@@ -94,29 +94,6 @@ def band_edges(channels: int) -> list[int]:
     return edges
 
 
-class NoiseFill(nn.Module):
-    """Add noise, with a gain learned for each feature and frame, to the shapes of a frame.
-
-    What is too weak to be coded at a low rate would be lost, and bands would fall silent; classic codecs put noise of
-    the right energy there (noise filling, RFC 6716 section 4.3.4.3). This noise is a fixed function of the quantised
-    latents alone, sines of random projections, so decoding stays deterministic and starts at any packet.
-    """
-
-    projection: Tensor
-
-    def __init__(self, features: int, shapes: int, dimension: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.register_buffer("projection", 4 * torch.randn(shapes, dimension, generator=generator))
-        self.gain = CausalConv1d(features, shapes, 1)
-        nn.init.zeros_(self.gain.conv.weight)
-
-    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
-        """x: levels and shapes [B, features, T]; latents [B, D, T] -> x with noise in its shapes."""
-        noise = torch.sin(torch.einsum("cd,bdt->bct", self.projection, latents.detach())) * self.gain(x)
-        return x + F.pad(noise, (0, 0, x.shape[1] - noise.shape[1], 0))
-
-
 def _units(channels: int, kernel: int, dilations: Sequence[int], scale_free: bool) -> list[ResidualUnit]:
     return [ResidualUnit(channels, kernel, d, scale_free) for d in dilations]
 
@@ -185,7 +162,6 @@ class Decoder(_Network):
         features = self.bands.count + channels[-1]
         frame = _units(features, frame_kernel, dilations[-1], scale_free=False)
         self.frame_layers = nn.ModuleList([CausalConv1d(dimension, features, 3), *frame])
-        self.noise = NoiseFill(features, channels[-1], dimension)
         layers: list[nn.Module] = []
         for i in reversed(range(len(strides))):
             layers.append(CausalConvTranspose1d(channels[i + 1], channels[i], strides[i], bias=False))
@@ -193,8 +169,7 @@ class Decoder(_Network):
         self.layers = nn.ModuleList([*layers, CausalConv1d(channels[0], 1, 7, bias=False)])
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        features = self._run(x, state, list(self.frame_layers))
-        x = self.bands.join(self.noise(features, x))
+        x = self.bands.join(self._run(x, state, list(self.frame_layers)))
         return self._run(x, state, list(self.layers))
 
 
@@ -240,7 +215,8 @@ def start_as_transform(encoder: Encoder, decoder: Decoder, strides: Sequence[int
     down[-1].conv.weight[:kept, :used, stride:] = basis.float()
     up[-1].conv.weight[:, :used] = 0
     up[-1].conv.weight[:kept, :used, :stride] = basis.float()
-    # Latents: all levels, then the shapes of the lowest frequencies, whose waveform matters most.
+    # Latents: all levels, then the shapes of the lowest frequencies, whose waveform matters most. The other shapes are
+    # random functions of the latents, which `join` brings to their bands' levels: noise filling, until trained.
     to_latent, from_latent = encoder.frame_layers[-1], decoder.frame_layers[0]
     assert isinstance(to_latent, CausalConv1d)
     assert isinstance(from_latent, CausalConv1d)
@@ -253,10 +229,6 @@ def start_as_transform(encoder: Encoder, decoder: Decoder, strides: Sequence[int
         layer.conv.weight[:n] = 0
         layer.conv.weight[index, index, -1] = value
         layer.conv.weight[n:].mul_(0.1)
-    gain = decoder.noise.gain.conv.bias
-    assert gain is not None
-    gain.fill_(1.0)
-    gain[: n - bands] = 0.3
 
 
 def _sample_order(strides: Sequence[int]) -> Tensor:
