@@ -170,6 +170,17 @@ def test_changed_weights_are_coded_with():
     assert (encode(model, x, 8) != codes).any()
 
 
+def test_in_inference_mode(tiny):
+    import copy
+
+    x = tiny_soundstream.speech()[:9600]
+    codes = encode(tiny, x, 8)
+    with torch.inference_mode():
+        model = copy.deepcopy(tiny)
+        np.testing.assert_array_equal(encode(model, x, 8), codes)
+        decode(model, codes)
+
+
 @settings(max_examples=10, deadline=None)
 @given(n=st.integers(0, 30 * HOP - 1))
 def test_nothing_before_a_change_knows_of_it(model, n):

@@ -122,7 +122,9 @@ class Engine:
 
 
 def _version(model: SoundStream) -> list[tuple[int, int]]:
-    return [(tensor.data_ptr(), tensor._version) for tensor in model.state_dict(keep_vars=True).values()]
+    tensors = model.state_dict(keep_vars=True).values()
+    # Tensors made in inference mode count no versions; they are not for training.
+    return [(tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors]
 
 
 _engines: WeakKeyDictionary[SoundStream, Engine] = WeakKeyDictionary()
