@@ -133,7 +133,7 @@ def load(path: Path | None = None) -> SoundStream:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there are no SoundStream weights here")
     try:
-        with safe_open(str(path), "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             model = SoundStream(Config.from_json(metadata["config"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -141,5 +141,6 @@ def load(path: Path | None = None) -> SoundStream:
         tensors["quantizer.usage"] = model.quantizer.usage
         model.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a SoundStream model: {error}") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{path} is not a SoundStream model of this version: {reason}") from error
     return model.eval().requires_grad_(False)
