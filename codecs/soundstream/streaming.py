@@ -19,8 +19,8 @@ from .model import SoundStream
 Samples = NDArray[np.float32]
 Codes = NDArray[np.uint16]
 
-#: frames that are coded at once at most: ten seconds, which bounds the memory
-BLOCK = 750
+#: frames that are coded at once at most: two seconds, which bounds the memory and costs no time
+BLOCK = 150
 #: a frame is coded in float64 where its margin is less; float32 moves latents by a quarter of it at most, measured
 UNSURE = 2e-6
 
@@ -73,7 +73,9 @@ class StreamingEncoder:
         """Samples [n] at 24 kHz in [-1, 1], any n -> codes [f, stages] of the f frames that are now complete."""
         if samples.ndim != 1:
             raise ValueError(f"samples of one channel [n], not {samples.shape}")
-        waiting = np.concatenate([self.state.waiting, samples.astype(np.float32, copy=False)])
+        waiting = samples.astype(np.float32, copy=False)
+        if len(self.state.waiting):
+            waiting = np.concatenate([self.state.waiting, waiting])
         whole = len(waiting) // self.hop * self.hop
         self.state.waiting = waiting[whole:].copy()
         parts = [np.zeros((0, self.stages), np.uint16)]
