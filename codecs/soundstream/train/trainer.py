@@ -25,8 +25,8 @@ from .presets import Phase, Preset
 from .state import Progress, State, seed_step
 
 RATE = 24000
-#: stages at 3, 6, 9, 12 and 18 kbps; half of the examples use one of these, the others any number
-RATES = (4, 8, 12, 16, 24)
+#: stages at 3, 6 (twice), 9, 12 and 18 kbps; three quarters of the examples use one of these, the others any number
+RATES = (4, 8, 8, 12, 16, 24)
 _LOG_SECONDS = 30.0
 
 
@@ -82,7 +82,7 @@ class Trainer:
         quantise = phase.quantise or bool(state.model.quantizer.ready)
         if quantise and not bool(state.model.quantizer.ready):
             self._fit()
-        if phase.fixed and step == phase.start and not preset.phase(step - 1).fixed:
+        if phase.fixed and 0 < step == phase.start and not preset.phase(step - 1).fixed:
             state.model.encoder.load_state_dict(state.average.encoder.state_dict())
             state.model.quantizer.settle()
         for group, factor in zip(state.optimizer.param_groups, (phase.encoder_rate, 1.0), strict=True):
@@ -144,7 +144,7 @@ class Trainer:
         most = self.state.model.config.stages
         common = torch.tensor([n for n in RATES if n <= most] or [most])
         chosen = common[torch.randint(len(common), (batch,))]
-        return torch.where(torch.rand(batch) < 0.5, chosen, torch.randint(1, most + 1, (batch,)))
+        return torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(1, most + 1, (batch,)))
 
     def _step_discriminators(self, loss: Tensor) -> None:
         nets, optimizer = self.state.discriminators, self.state.discriminator_optimizer
