@@ -142,6 +142,11 @@ def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[Pla
     wanted: dict[str, list[str]] = {}
     for spec in suite.codecs:
         name, _, only = spec.partition("@")
+        if name.startswith("-"):
+            if name[1:] not in codecs:
+                raise SuiteError(f"cannot leave out {name[1:]!r}: there is no such codec; see `bench list codecs`")
+            wanted.pop(name[1:], None)
+            continue
         for each in codecs.names() if name == "*" else [name]:
             wanted.setdefault(each, []).extend(only.split("+") if only else ["*"])
     points = []

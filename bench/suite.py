@@ -3,7 +3,8 @@
 title = "Our product's rates"
 extends = "speech"                          # a suite that ships, or a path; what is not said is taken from it
 corpora = ["speech", "librispeech:/data/LibriSpeech"]
-codecs = ["opus@6+12", "amr_wb"]            # name, or name@point+point; "*" is every codec
+codecs = ["opus@6+12", "amr_wb"]            # name, or name@point+point; "*" is every codec, then
+                                            # "-name" leaves one out
 metrics = ["pesq_wb", "stoi"]
 seed = 0                                    # of the choice of clips under a limit, and of the bootstrap
 [limits]

@@ -15,6 +15,17 @@ def test_shipped_suites_name_what_exists(name):
         assert metric in metrics
 
 
+def test_a_codec_can_be_left_out():
+    from codecbench.bench.api import resolve
+
+    everything, less = (
+        {point.codec.name for point in resolve("speech", codecs=names).points} for names in (["*"], ["*", "-opus"])
+    )
+    assert everything - less == {"opus"}
+    with pytest.raises(SuiteError, match="cannot leave out 'opuss'"):
+        resolve("speech", codecs=["*", "-opuss"])
+
+
 def test_extends_takes_what_is_not_said(tmp_path):
     (tmp_path / "base.toml").write_text('extends = "speech"\nseed = 7\n[limits]\nclips = 5\n')
     (tmp_path / "mine.toml").write_text('extends = "base.toml"\ncodecs = ["opus@6"]\n[limits]\nmax_seconds = 3\n')

@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to run")
     what.add_argument("--suite", default="speech", metavar="NAME|FILE", help="a suite, or a TOML file (speech)")
     what.add_argument("--corpus", action="append", metavar="SPEC", help="instead of the suite's; may be given again")
-    what.add_argument("--codecs", metavar="A,B@P+P", help="instead of the suite's: names, each with points if wanted")
+    what.add_argument(
+        "--codecs",
+        metavar="A,B@P+P",
+        help="instead of the suite's: names, each with points if wanted; *,-A is all but A",
+    )
     what.add_argument("--points", metavar="P,P", help="only the operating points with these labels")
     what.add_argument("--metrics", metavar="A,B", help="instead of the suite's")
     what.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each corpus")
