@@ -8,7 +8,6 @@ resumes, so a preset that changes here leaves runs that are under way alone.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -176,8 +175,3 @@ PRESETS: dict[str, Preset] = {
         music_clips=1,
     ),
 }
-
-
-def describe(preset: Preset) -> str:
-    """A preset as indented JSON."""
-    return json.dumps(preset.to_json(), indent=2)
