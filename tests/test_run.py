@@ -264,5 +264,5 @@ def test_usage_errors_say_what_there_is(args, message, capsys):
 
 def test_dry_run_writes_nothing(tmp_path, capsys):
     assert main(["run", "--suite", "quick", "--dry-run", "--json"]) == 0
-    assert '"units": 36' in capsys.readouterr().out
+    assert '"units": 44' in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
