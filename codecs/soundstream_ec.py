@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..bench.audio import Clip
-from . import CodecError, Encoded, Packet, Point, register, soundstream
-from .soundstream import SoundStream, bitstream, entropy, packaged, packaged_model
+from . import CodecError, Packet, Point, register, soundstream
+from .soundstream import SoundStream, bitstream, entropy, packaged
 
 
 @functools.lru_cache(maxsize=1)
@@ -38,28 +37,14 @@ class SoundStreamEC(SoundStream):
     about = "soundstream with Huffman coding of each frame's codes (constriction): lossless, variable bitrate"
     points = tuple(replace(point, mode="vbr") for point in SoundStream.points)
 
-    def encode(self, clip: Clip, point: Point) -> Encoded:
-        fixed, coder = super().encode(clip, point), _coder(packaged.model_id())
-        codes = bitstream.unpack(b"".join(packet.data for packet in fixed.packets), point.params["stages"])
-        return replace(fixed, packets=tuple(Packet(*coder.pack(frame)) for frame in codes))
+    def _pack(self, codes: bitstream.Codes) -> tuple[Packet, ...]:
+        coder = _coder(packaged.model_id())
+        return tuple(Packet(*coder.pack(frame)) for frame in codes)
 
-    def decode(self, encoded: Encoded, point: Point) -> Clip:
-        coder, stages = _coder(packaged.model_id()), point.params["stages"]
-        bits = bitstream.BITS * stages
-        frames = [coder.unpack(packet.data, stages) for packet in encoded.packets]
-        fixed = tuple(Packet(bitstream.pack(frame[None]), bits) for frame in frames)
-        return super().decode(replace(encoded, packets=fixed), point)
-
-    def frames(self, clip: Clip, point: Point) -> Iterator[object]:
-        from .soundstream.streaming import StreamingDecoder, StreamingEncoder
-
-        self.check(clip, point)
-        coder, stages = _coder(packaged.model_id()), point.params["stages"]
-        encoder, decoder = StreamingEncoder(packaged_model(), stages), StreamingDecoder(packaged_model())
-        padded = np.pad(clip.samples[0], (0, -clip.length % bitstream.HOP))
-        for frame in padded.reshape(-1, bitstream.HOP):
-            data, _ = coder.pack(encoder.push(frame)[0])
-            yield decoder.push(coder.unpack(data, stages)[None])
+    def _unpack(self, packets: Sequence[Packet], point: Point) -> bitstream.Codes:
+        coder, stages = _coder(packaged.model_id()), int(point.params["stages"])
+        codes = [coder.unpack(packet.data, stages) for packet in packets]
+        return np.stack(codes) if codes else np.zeros((0, stages), np.uint16)
 
     def available(self) -> str | None:
         return super().available() or entropy.missing()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,15 +74,12 @@ class SoundStream(Codec):
             codes = streaming.encode(packaged_model(), clip.samples[0], point.params["stages"])
         except ValueError as error:  # of weights that have fewer stages
             raise CodecError(f"{self.name} {point.label}: {error}") from error
-        data, bits = bitstream.pack(codes), bitstream.BITS * codes.shape[1]
-        size = -(-bits // 8)
-        packets = (Packet(data[at : at + size], bits) for at in range(0, len(data), size))
-        return Encoded(tuple(packets), clip.rate, 1)
+        return Encoded(self._pack(codes), clip.rate, 1)
 
     def decode(self, encoded: Encoded, point: Point) -> Clip:
         from . import streaming
 
-        codes = self._unpack([packet.data for packet in encoded.packets], point)
+        codes = self._unpack(encoded.packets, point)
         try:
             return Clip(streaming.decode(packaged_model(), codes)[None], bitstream.RATE)
         except ValueError as error:  # codes that the weights do not have
@@ -96,16 +93,22 @@ class SoundStream(Codec):
         decoder = StreamingDecoder(packaged_model())
         padded = np.pad(clip.samples[0], (0, -clip.length % bitstream.HOP))
         for frame in padded.reshape(-1, bitstream.HOP):
-            yield decoder.push(self._unpack([bitstream.pack(encoder.push(frame))], point))
+            yield decoder.push(self._unpack(self._pack(encoder.push(frame)), point))
 
-    def _unpack(self, packets: list[bytes], point: Point) -> bitstream.Codes:
+    def _pack(self, codes: bitstream.Codes) -> tuple[Packet, ...]:
+        """Codes [F, stages] as a packet a frame."""
+        data, bits = bitstream.pack(codes), bitstream.BITS * codes.shape[1]
+        size = -(-bits // 8)
+        return tuple(Packet(data[at : at + size], bits) for at in range(0, len(data), size))
+
+    def _unpack(self, packets: Sequence[Packet], point: Point) -> bitstream.Codes:
         """[F, stages]. Raises CodecError for packets that are not of this point and model."""
         stages = int(point.params["stages"])
         size = -(-bitstream.BITS * stages // 8)
-        for number, data in enumerate(packets):
-            if len(data) != size:
-                raise CodecError(f"{self.name} {point.label}: packet {number} has {len(data)} bytes, not {size}")
-        return bitstream.unpack(b"".join(packets), stages)
+        for number, packet in enumerate(packets):
+            if len(packet.data) != size:
+                raise CodecError(f"{self.name} {point.label}: packet {number} has {len(packet.data)} bytes, not {size}")
+        return bitstream.unpack(b"".join(packet.data for packet in packets), stages)
 
     def delay(self, rate: int, point: Point) -> int:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,6 @@ from .quantizer import ResidualVectorQuantizer
 from .seanet import Decoder, Encoder, start_as_transform
 
 __all__ = ["PRESETS", "Config", "SoundStream", "load", "model_id", "save"]
-
-SAMPLE_RATE = 24000
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,7 @@ class Config:
     @property
     def hop(self) -> int:
         """Samples a frame."""
-        hop = 1
-        for stride in self.strides:
-            hop *= stride
-        return hop
+        return math.prod(self.strides)
 
     @classmethod
     def from_json(cls, text: str) -> Config:

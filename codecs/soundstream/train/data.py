@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ....bench.audio import AudioError, to_pcm16
 from ....bench.cache import cache_folder
+from ....corpora._fetch import sha256 as file_sha256
 from ....corpora._scan import audio_files
 
 RATE = 24000
@@ -139,15 +140,6 @@ def _header(file: BinaryIO, samples: int) -> int:
 def _append(file: BinaryIO, block: NDArray[np.float32]) -> int:
     file.write(to_pcm16(block).astype("<i2").tobytes())
     return len(block)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 class ArrayCache:

@@ -20,11 +20,11 @@ from torch import Tensor
 from ..model import save as save_model
 from . import checkpoint, validate
 from .batches import Batches
+from .data import RATE
 from .objective import Reconstruction, adversarial
 from .presets import Phase, Preset
 from .state import Progress, State, seed_step
 
-RATE = 24000
 #: stages at 3, 6 (twice), 9, 12 and 18 kbps; three quarters of the examples use one of these, the others any number
 RATES = (4, 8, 8, 12, 16, 24)
 _LOG_SECONDS = 30.0
