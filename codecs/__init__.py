@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..bench.registry import Registry
-from ._codec import Codec, CodecError, Encoded, Packet, Point
+from ._codec import Codec, CodecError, Encoded, Packet, Point, Tokens
 
 registry: Registry[Codec] = Registry("codec", __name__)
 register = registry.register
 
-__all__ = ["Codec", "CodecError", "Encoded", "Packet", "Point", "register", "registry"]
+__all__ = ["Codec", "CodecError", "Encoded", "Packet", "Point", "Tokens", "register", "registry"]

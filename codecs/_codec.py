@@ -34,6 +34,12 @@ can code frame by frame also offers `frames`, from which the per-frame latency i
 
 Identity. `config()` and `versions()` enter the cache key, with the source of the adapter's module: change one,
 and the harness codes again. A user's program or checkpoint must enter `versions()` by its hash.
+
+Weights. A codec whose weights do not ship names them in `model`; the harness fetches them (`bench models get`), the
+adapter only asks where they are. One that can run weights of a user's own says so in `takes` and builds itself from
+them in `with_weights`.
+
+Tokens. A codec with codebooks gives back, in `tokens`, the codes that an `Encoded` carries; the harness counts them.
 """
 
 from __future__ import annotations
@@ -43,11 +49,14 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bench.audio import Clip
+from ..bench.models import Model
 
 Route = Literal["inprocess", "subprocess"]
 
@@ -149,6 +158,20 @@ class Encoded:
             raise ValueError(f"not an encoded clip: {error}") from error
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """The codes of a coded clip, stage by stage.
+
+    Attributes
+    ----------
+    sizes : entries of each stage's codebook.
+    codes : of each stage, 1-D, in order of time; stages may have different rates, so different lengths.
+    """
+
+    sizes: tuple[int, ...]
+    codes: tuple[NDArray[np.integer[Any]], ...]
+
+
 class Codec(ABC):
     """One codec, or one family of its settings. See the module's docstring for the contract."""
 
@@ -171,6 +194,12 @@ class Codec(ABC):
     decode_route: Route = "inprocess"
     #: True for codecs that keep no waveform phase: delay is checked on envelopes, within 20 ms
     parametric: bool = False
+    #: weights that do not ship, None if it needs none
+    model: Model | None = None
+    #: kinds of device it computes on, "cpu" or "cuda"; a run chooses one
+    devices: tuple[str, ...] = ("cpu",)
+    #: what users write before ":PATH" to run weights of their own, empty if it takes none
+    takes: str = ""
 
     @abstractmethod
     def encode(self, clip: Clip, point: Point) -> Encoded:
@@ -213,6 +242,15 @@ class Codec(ABC):
         The harness times each step, so the iterator must do no other work.
         """
         return None
+
+    def tokens(self, encoded: Encoded, point: Point) -> Tokens | None:
+        """The codes that it carries; None if the codec has no codebooks. Raises CodecError."""
+        return None
+
+    def with_weights(self, path: Path) -> Codec:
+        """A codec of its own, not registered, that runs the weights at `path`; its name is `takes`, a colon, the
+        file's or folder's name, a hyphen and 8 hex digits of the weights' SHA-256. Raises CodecError."""
+        raise CodecError(f"{self.name} takes no weights of your own")
 
     def point(self, label: str, content: str | None = None) -> Point:
         """The point with that label, for that content if given; KeyError names those there are."""
