@@ -6,12 +6,11 @@ import multiprocessing
 import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 
 from ..codecs import Codec, CodecError, Encoded, Packet, Point, registry
-from ..codecs._load import load_module, loaded
+from ..codecs._load import load, loaded
 from .audio import Clip
 
 #: seconds for all of it; a codec needs one or two
@@ -56,12 +55,12 @@ def run_isolated(codec: Codec, point: Point, clip: Clip) -> list[Outcome]:
 
 
 def _child(
-    sender: Connection, modules: list[Path], name: str, index: int, samples: np.ndarray, blob: bytes, raw: np.ndarray
+    sender: Connection, sources: list[str], name: str, index: int, samples: np.ndarray, blob: bytes, raw: np.ndarray
 ) -> None:
     sender.send("other process")
     try:
-        for module in modules:
-            load_module(module)
+        for source in sources:
+            load(source)
         codec = registry.get(name)
     except Exception as error:
         sender.send(("other process", False, f"the codec cannot be found there: {error}"))

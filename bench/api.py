@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ..codecs._device import choose
 from ..codecs._load import load_module
 from . import store
 from .cache import cache_folder, prune, size_limit
@@ -29,8 +30,10 @@ def resolve(
     seed: int | None = None,
     timing: bool = True,
     codec_modules: Sequence[Path | str] = (),
+    device: str = "cpu",
 ) -> Plan:
     """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors."""
+    choose(device)
     modules = [Path(module).resolve() for module in codec_modules]
     for module in modules:
         load_module(module)
@@ -43,7 +46,7 @@ def resolve(
         "timing_repeats": None if timing else 0,
     }
     chosen = dataclasses.replace(load_suite(suite), **{k: v for k, v in changes.items() if v is not None})
-    return make_plan(chosen, modules, points)
+    return make_plan(chosen, modules, points, device)
 
 
 def default_folder(plan: Plan) -> Path:
@@ -92,6 +95,7 @@ def run(
     seed: int | None = None,
     timing: bool = True,
     codec_modules: Sequence[Path | str] = (),
+    device: str = "cpu",
     out: Path | str | None = None,
     jobs: int | None = None,
     timeout: float = 300.0,
@@ -106,10 +110,12 @@ def run(
     Parameters
     ----------
     suite : name of a suite that ships, or path of a TOML file.
-    corpora, codecs, metrics, limit, seed : replace the suite's entries; codecs as "opus" or "opus@6+12".
+    corpora, codecs, metrics, limit, seed : replace the suite's entries; codecs as "opus" or "opus@6+12",
+        or "encodec:/path/to/weights" for weights of your own.
     points : only operating points with these labels.
     timing : False leaves the timing phase out.
     codec_modules : files of further codec adapters.
+    device : "cpu", or "cuda" for the codecs that can use a GPU.
     out : the run folder, by default runs/SUITE-HASH.
     jobs : worker processes, by default the physical cores.
     timeout : seconds that one stage of a unit may take.
@@ -119,7 +125,7 @@ def run(
 
     Raises
     ------
-    SuiteError, CorpusError : something named does not exist.
+    SuiteError, CorpusError, LoadError, DeviceError : something named does not exist.
     StoreError : the folder holds another plan's run, or another process writes there.
     """
     plan = resolve(
@@ -132,6 +138,7 @@ def run(
         seed=seed,
         timing=timing,
         codec_modules=codec_modules,
+        device=device,
     )
     folder = Path(out) if out else default_folder(plan)
     settings = Settings(

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ..codecs import Codec, Point
+from ..codecs._device import label_of
 from .metrics import Metric
 
 _ROOT = __package__.rpartition(".")[0]
@@ -85,6 +86,7 @@ def codec_fingerprint(codec: Codec, point: Point) -> str:
         module_source(type(codec).__module__),
         codec.config(),
         codec.versions(),
+        label_of(codec),
         pipeline_source(),
     )
 

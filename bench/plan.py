@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..codecs import Codec, Point
 from ..codecs import registry as codecs
+from ..codecs._load import load_checkpoint
 from ..corpora import CorpusError, Item
 from ..corpora._fetch import sha256
 from ..corpora._open import open_corpus
@@ -54,12 +55,13 @@ class Plan:
     points: tuple[PlannedPoint, ...]
     metrics: tuple[Metric, ...]
     metric_fingerprints: Mapping[str, str]  # by name
-    modules: tuple[Path, ...]
+    sources: tuple[str, ...]
+    device: str
 
     def digest(self) -> str:
         """Names what is measured, whatever the versions: a run folder holds one plan; 64 hex digits."""
         labels = [[p.codec.name, p.point.label, p.content] for p in self.points]
-        return digest(self.suite.digest(), [str(module) for module in self.modules], labels)
+        return digest(self.suite.digest(), self.sources, labels, *([] if self.device == "cpu" else [self.device]))
 
     @property
     def contents(self) -> list[str]:
@@ -80,17 +82,19 @@ class Plan:
         ]
 
 
-def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] = ()) -> Plan:
-    """Resolve a suite's names.
+def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] = (), device: str = "cpu") -> Plan:
+    """Resolve a suite's names; weights of the user's own that it names are loaded.
 
     Parameters
     ----------
     modules : files of further codec adapters, already loaded.
+    device : already chosen, for the record.
     labels : only operating points with these labels; empty for all.
 
     Raises
     ------
     SuiteError, CorpusError : a name that does not exist, a corpus that cannot be listed.
+    LoadError : weights of the user's own that cannot be used.
     """
     chosen = []
     for name in dict.fromkeys(suite.metrics):
@@ -101,7 +105,22 @@ def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] 
     clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
     points = _points(suite, sorted({clip.item.content for clip in clips}), set(labels))
     fingerprints = {metric.name: metric_fingerprint(metric) for metric in chosen}
-    return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, tuple(modules))
+    own = [f"{takes}:{path.resolve()}" for takes, path in (weights_of(spec)[:2] for spec in suite.codecs) if path]
+    sources = (*map(str, modules), *own)
+    return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, sources, device)
+
+
+def weights_of(spec: str) -> tuple[str, Path | None, str]:
+    """A codec as users write it, NAME[:PATH][@P+P], in its parts: name, path of their own weights, points."""
+    name, colon, rest = spec.partition(":")
+    if not colon:
+        name, _, only = spec.partition("@")
+        return name, None, only
+    # A path may have an @ of its own.
+    only = ""
+    if not Path(rest).expanduser().exists():
+        rest, _, only = rest.rpartition("@") if "@" in rest else (rest, "", "")
+    return name, Path(rest).expanduser(), only
 
 
 def _clips(spec: str, suite: Suite) -> list[PlannedClip]:
@@ -141,13 +160,16 @@ def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
 def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
     wanted: dict[str, list[str]] = {}
     for spec in suite.codecs:
-        name, _, only = spec.partition("@")
+        name, path, only = weights_of(spec)
+        if path is not None:
+            name = load_checkpoint(name, path)
         if name.startswith("-"):
             if name[1:] not in codecs:
                 raise SuiteError(f"cannot leave out {name[1:]!r}: there is no such codec; see `bench list codecs`")
             wanted.pop(name[1:], None)
             continue
-        for each in codecs.names() if name == "*" else [name]:
+        # Weights that an earlier run of this process loaded are not among all codecs.
+        for each in [n for n in codecs.names() if ":" not in n] if name == "*" else [name]:
             wanted.setdefault(each, []).extend(only.split("+") if only else ["*"])
     points = []
     for name, only_labels in wanted.items():

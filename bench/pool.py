@@ -20,7 +20,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 #: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
@@ -68,16 +67,18 @@ class Failure:
     detail: str
 
 
-def _serve(pipe: Connection, modules: Sequence[Path]) -> None:
+def _serve(pipe: Connection, sources: Sequence[str], device: str) -> None:
     """A worker's life: receive a task, send stages and then the result, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     try:
         from ..codecs import registry
-        from ..codecs._load import load_module
+        from ..codecs._device import choose
+        from ..codecs._load import load
 
+        choose(device)
         registry.names()
-        for module in modules:
-            load_module(module)
+        for source in sources:
+            load(source)
     except Exception:
         pipe.send(("broken", traceback.format_exc()))
         return
@@ -115,11 +116,12 @@ class Pool:
     ----------
     jobs : number of worker processes.
     timeout : seconds that one stage of a task may take.
-    modules : files of codec adapters that every worker loads.
+    sources : what every worker loads besides the package: codec modules and weights of the user's own.
+    device : that codecs compute on.
     """
 
-    def __init__(self, jobs: int, timeout: float, modules: Sequence[Path] = ()) -> None:
-        self._timeout, self._modules = timeout, tuple(modules)
+    def __init__(self, jobs: int, timeout: float, sources: Sequence[str] = (), device: str = "cpu") -> None:
+        self._timeout, self._start_with = timeout, (tuple(sources), device)
         self._context = multiprocessing.get_context("spawn")
         self._waiting: OrderedDict[str, deque[Task]] = OrderedDict()
         self._urgent: deque[tuple[Task, int]] = deque()  # with the number of the attempt
@@ -202,7 +204,7 @@ class Pool:
         before = {name: os.environ.get(name) for name in THREADS}
         os.environ.update(THREADS)
         try:
-            process = self._context.Process(target=_serve, args=(theirs, self._modules), daemon=True)
+            process = self._context.Process(target=_serve, args=(theirs, *self._start_with), daemon=True)
             process.start()
         finally:
             for name, value in before.items():

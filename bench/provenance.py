@@ -31,9 +31,11 @@ PACKAGES = (
     "pyloudnorm",
     "pystoi",
     "scipy",
+    "snac",
     "soundfile",
     "soxr",
     "torch",
+    "transformers",
     "visqol-python",
 )
 

@@ -96,7 +96,7 @@ def execute(
         describe_run(store, plan, settings.command, settings.created, plan_digest)
         index = Index(settings.cache) if settings.cache else None
         try:
-            with Pool(settings.jobs, settings.timeout, plan.modules) as pool:
+            with Pool(settings.jobs, settings.timeout, plan.sources, plan.device) as pool:
                 _run_checks(store, plan, pool, progress)
                 computed = _run_units(store, plan, settings.cache, pool, index, progress)
                 _run_timing(store, plan, pool, progress)

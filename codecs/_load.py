@@ -1,4 +1,5 @@
-"""Load a user's codec from a file: what `--codec-module FILE.py` does, here and again in each worker process."""
+"""Load what a user brings, here and again in each worker process: a codec of their own from FILE.py, as
+`--codec-module` does, or weights of their own for a codec of ours, as `--codecs NAME:PATH` does."""
 
 from __future__ import annotations
 
@@ -8,12 +9,45 @@ import sys
 import traceback
 from pathlib import Path
 
-#: files loaded so far, in order: resolved path -> names of the codecs that each registered
-loaded: dict[Path, list[str]] = {}
+#: sources loaded so far, in order: "/path/FILE.py" or "NAME:/path" -> names of the codecs that each registered
+loaded: dict[str, list[str]] = {}
 
 
 class LoadError(Exception):
-    """A codec module that cannot be used; the message names the file and, where one is known, the line."""
+    """A codec module or weights that cannot be used; the message names the file and, if known, the line."""
+
+
+def load(source: str) -> list[str]:
+    """Load one of `loaded` in another process; the names it registered."""
+    takes, _, path = source.partition(":")
+    return load_module(Path(source)) if source.endswith(".py") else [load_checkpoint(takes, Path(path))]
+
+
+def load_checkpoint(takes: str, path: Path) -> str:
+    """Register a codec that runs weights of the user's own; its name. A second call for them does nothing.
+
+    Raises
+    ------
+    LoadError : no codec takes weights under that name, or these cannot be used.
+    """
+    from . import CodecError, registry
+
+    path = path.expanduser().resolve()
+    source = f"{takes}:{path}"
+    codec = next((codec for codec in registry if takes and codec.takes == takes), None)
+    if codec is None:
+        known = ", ".join(sorted({f"{codec.takes}:PATH" for codec in registry if codec.takes}))
+        raise LoadError(f"{source}: no codec takes weights as {takes!r}; there are: {known}")
+    if not path.exists():
+        raise LoadError(f"{source}: there is no such file or folder")
+    try:
+        made = codec.with_weights(path)
+    except CodecError as error:
+        raise LoadError(f"{source}: {error}") from error
+    if made.name not in registry:
+        registry.register(made)
+    loaded[source] = [made.name]
+    return made.name
 
 
 def load_module(path: Path) -> list[str]:
@@ -26,8 +60,8 @@ def load_module(path: Path) -> list[str]:
     from . import registry
 
     path = path.expanduser().resolve()
-    if path in loaded:
-        return loaded[path]
+    if str(path) in loaded:
+        return loaded[str(path)]
     if path.suffix != ".py" or not path.is_file():
         raise LoadError(f"{path}: not a Python file; a codec module is a FILE.py that calls register(MyCodec())")
     before = set(registry.names())
@@ -45,7 +79,7 @@ def load_module(path: Path) -> list[str]:
     names = [name for name in registry.names() if name not in before]
     if not names:
         raise LoadError(f"{path}: registers no codec; end it with register(MyCodec())")
-    loaded[path] = names
+    loaded[str(path)] = names
     return names
 
 

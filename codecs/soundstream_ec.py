@@ -35,6 +35,7 @@ class SoundStreamEC(SoundStream):
     name = "soundstream-ec"
     family = "SoundStream EC"
     about = "soundstream with Huffman coding of each frame's codes (constriction): lossless, variable bitrate"
+    takes = ""  # its tables belong to the packaged weights
     points = tuple(replace(point, mode="vbr") for point in SoundStream.points)
 
     def _pack(self, codes: bitstream.Codes) -> tuple[Packet, ...]:

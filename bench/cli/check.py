@@ -22,6 +22,7 @@ EPILOG = """\
 examples:
   bench check codec opus
   bench check codec my_codec --codec-module my_codec.py
+  bench check codec soundstream:model.safetensors
   bench check codec --all
   bench check codec --all --json > conformance.json
 """
@@ -29,7 +30,9 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["codec"], help="what to check")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="names of codecs")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="names of codecs, or NAME:PATH for weights of your own"
+    )
     parser.add_argument("--all", action="store_true", help="every codec that can run here; shows only what failed")
     parser.add_argument(
         "--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter"
@@ -39,12 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ...codecs import registry
-    from ...codecs._load import LoadError, load_module
+    from ...codecs._load import LoadError, load_checkpoint, load_module
     from ..conformance import check
 
     try:
         loaded = [name for path in args.codec_module for name in load_module(path)]
-        names = args.names or (registry.names() if args.all else loaded)
+        named = [load_checkpoint(*_weights(name)) if ":" in name else name for name in args.names]
+        names = named or (registry.names() if args.all else loaded)
         codecs = [registry.get(name) for name in dict.fromkeys(names)]
     except (LoadError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -79,3 +83,8 @@ def _show(name: str, reason: str | None, checks: list[Check], only_failed: bool)
         out.print(f"  {mark} {one.name:<28} {one.point:<22} {one.detail}", style=style, markup=False, soft_wrap=True)
     verdict = f"{bad} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks passed"
     out.print(f"{name}: {verdict}", style="bold red" if bad else "bold green", markup=False)
+
+
+def _weights(spec: str) -> tuple[str, Path]:
+    name, _, path = spec.partition(":")
+    return name, Path(path)

@@ -29,6 +29,7 @@ examples:
   bench run --suite speech --corpus librispeech:/data/LibriSpeech/test-clean --limit 50
   bench run --corpus ./recordings --codecs opus --points 6,12
   bench run --codec-module my_codec.py --codecs my_codec,opus
+  bench run --codecs soundstream:model.safetensors@6,encodec:/models/mine,opus
   bench run --suite our_suite.toml --dry-run
 """
 
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--codecs",
         metavar="A,B@P+P",
-        help="instead of the suite's: names, each with points if wanted; *,-A is all but A",
+        help="instead of the suite's: names, each with points if wanted; *,-A is all but A; A:PATH: your own weights",
     )
     what.add_argument("--points", metavar="P,P", help="only the operating points with these labels")
     what.add_argument("--metrics", metavar="A,B", help="instead of the suite's")
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
     how.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (the machine's physical cores)")
+    how.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for codecs that can use a GPU (cpu)")
     how.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds one stage may take (300)")
     how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
     how.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there")
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ...codecs._device import DeviceError
     from ...codecs._load import LoadError
     from ...corpora import CorpusError
     from ..api import default_folder, resolve
@@ -77,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             timing=not args.no_timing,
             codec_modules=args.codec_module,
+            device=args.device,
         )
-    except (SuiteError, CorpusError, LoadError) as error:
+    except (SuiteError, CorpusError, LoadError, DeviceError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
         return 2
     folder = args.out or default_folder(plan)

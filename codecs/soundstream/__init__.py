@@ -37,7 +37,7 @@ def point(kbps: float) -> Point:
     return Point(f"{kbps:g}", float(kbps), {"stages": round(kbps / bitstream.STAGE_KBPS)})
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _load(path: Path, weights: str) -> model.SoundStream:
     """Of that path and id, loaded once a process."""
     from .model import load
@@ -48,16 +48,13 @@ def _load(path: Path, weights: str) -> model.SoundStream:
         raise CodecError(str(error)) from error
 
 
-def packaged_model() -> model.SoundStream:
-    """The model that ships. Raises CodecError."""
-    try:
-        return _load(packaged.WEIGHTS, packaged.model_id())
-    except OSError as error:
-        raise CodecError(f"{packaged.WEIGHTS}: {error.strerror}") from error
-
-
 class SoundStream(Codec):
-    """SoundStream with the packaged weights."""
+    """SoundStream with the packaged weights, or others.
+
+    Parameters
+    ----------
+    weights : a safetensors file that `bench train export` wrote.
+    """
 
     name = "soundstream"
     family = "SoundStream"
@@ -65,13 +62,45 @@ class SoundStream(Codec):
     about = "neural codec (arXiv 2107.03312) as trained by this project, stereo as two channels apart, by ONNX Runtime"
     points = tuple(map(point, (3, 6, 9, 12, 18)))
     rates = (bitstream.RATE,)
+    takes = "soundstream"
+
+    def __init__(self, weights: Path = packaged.WEIGHTS) -> None:
+        self._weights = weights
+
+    def with_weights(self, path: Path) -> Codec:
+        try:
+            name = packaged.model_id(path)
+        except OSError as error:
+            raise CodecError(f"{path}: {error.strerror}") from error
+        config = _load(path, name).config
+        if (config.hop, config.codebook_size) != (bitstream.HOP, 1 << bitstream.BITS):
+            raise CodecError(
+                f"{path}: packets are {bitstream.HOP} samples and {bitstream.BITS} bits a stage; these weights have "
+                f"{config.hop} samples and codebooks of {config.codebook_size}"
+            )
+        codec = SoundStream(path)
+        codec.name = f"{self.takes}:{path.stem}-{name[:8]}"
+        codec.family = f"SoundStream ({path.stem}-{name[:8]})"
+        codec.licence = "of the weights' owner"
+        codec.about = f"SoundStream with weights of your own, {path.name}"
+        codec.points = tuple(p for p in self.points if p.params["stages"] <= config.stages)
+        if not codec.points:
+            raise CodecError(f"{path}: has {config.stages} stages, the lowest bitrate needs 4")
+        return codec
+
+    def _model(self) -> model.SoundStream:
+        """Raises CodecError."""
+        try:
+            return _load(self._weights, packaged.model_id(self._weights))
+        except OSError as error:
+            raise CodecError(f"{self._weights}: {error.strerror}") from error
 
     def encode(self, clip: Clip, point: Point) -> Encoded:
         from . import streaming
 
         self.check(clip, point)
         try:
-            codes = streaming.encode(packaged_model(), clip.samples[0], point.params["stages"])
+            codes = streaming.encode(self._model(), clip.samples[0], point.params["stages"])
         except ValueError as error:  # of weights that have fewer stages
             raise CodecError(f"{self.name} {point.label}: {error}") from error
         return Encoded(self._pack(codes), clip.rate, 1)
@@ -81,7 +110,7 @@ class SoundStream(Codec):
 
         codes = self._unpack(encoded.packets, point)
         try:
-            return Clip(streaming.decode(packaged_model(), codes)[None], bitstream.RATE)
+            return Clip(streaming.decode(self._model(), codes)[None], bitstream.RATE)
         except ValueError as error:  # codes that the weights do not have
             raise CodecError(f"{self.name} {point.label}: {error}") from error
 
@@ -89,8 +118,8 @@ class SoundStream(Codec):
         from .streaming import StreamingDecoder, StreamingEncoder
 
         self.check(clip, point)
-        encoder = StreamingEncoder(packaged_model(), point.params["stages"])
-        decoder = StreamingDecoder(packaged_model())
+        encoder = StreamingEncoder(self._model(), point.params["stages"])
+        decoder = StreamingDecoder(self._model())
         padded = np.pad(clip.samples[0], (0, -clip.length % bitstream.HOP))
         for frame in padded.reshape(-1, bitstream.HOP):
             yield decoder.push(self._unpack(self._pack(encoder.push(frame)), point))
@@ -121,20 +150,23 @@ class SoundStream(Codec):
             if find_spec(package) is None:
                 return f"it needs {package}: pip install {package}"
         try:
-            packaged.metadata()
+            packaged.metadata(self._weights)
         except OSError as error:
-            return f"no weights at {packaged.WEIGHTS} ({error.strerror}): train some, `bench train soundstream --help`"
+            return f"no weights at {self._weights} ({error.strerror}): train some, `bench train soundstream --help`"
         except ValueError as error:
             return f"{error}: install codecbench anew"
         return None
 
     def note(self) -> str:
-        return "" if packaged.metadata().get("status") == "released" else _PREVIEW
+        ours = self._weights == packaged.WEIGHTS
+        return _PREVIEW if ours and packaged.metadata().get("status") != "released" else ""
 
     def versions(self) -> dict[str, str]:
         from importlib.metadata import version
 
-        return {name: version(name) for name in ("torch", "onnxruntime")} | {"weights": packaged.model_id()}
+        return {name: version(name) for name in ("torch", "onnxruntime")} | {
+            "weights": packaged.model_id(self._weights)
+        }
 
     def config(self) -> dict[str, Any]:
         here = Path(__file__).parent
