@@ -12,8 +12,8 @@ from ..codecs import Codec, Point
 from ..codecs import registry as codecs
 from ..codecs._load import load_checkpoint
 from ..corpora import CorpusError, Item
-from ..corpora._fetch import sha256
 from ..corpora._open import open_corpus
+from .download import sha256
 from .fingerprint import codec_fingerprint, digest, metric_fingerprint
 from .metrics import Metric
 from .metrics import registry as metrics
@@ -157,9 +157,10 @@ def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
     return [item for item in items if item.id in taken]
 
 
-def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
+def wanted_codecs(specs: Sequence[str]) -> dict[str, list[str]]:
+    """Names of the codecs that a suite asks for, each with its points' labels, "*" for all. Raises SuiteError."""
     wanted: dict[str, list[str]] = {}
-    for spec in suite.codecs:
+    for spec in specs:
         name, path, only = weights_of(spec)
         if path is not None:
             name = load_checkpoint(name, path)
@@ -171,8 +172,12 @@ def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[Pla
         # Weights that an earlier run of this process loaded are not among all codecs.
         for each in [n for n in codecs.names() if ":" not in n] if name == "*" else [name]:
             wanted.setdefault(each, []).extend(only.split("+") if only else ["*"])
+    return wanted
+
+
+def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
     points = []
-    for name, only_labels in wanted.items():
+    for name, only_labels in wanted_codecs(suite.codecs).items():
         try:
             codec = codecs.get(name)
             for label in only_labels:

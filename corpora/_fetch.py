@@ -7,19 +7,17 @@ corpus as complete, and `verify` compares with it.
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import tarfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from ..bench.download import DownloadError, Progress, file_name, sha256
+from ..bench.download import fetch as download_file
 from ._corpus import Corpus, CorpusError, Download
 
-Progress = Callable[[int, int], None]  # bytes there, bytes in all
-ATTEMPTS, CHUNK, SUMS = 8, 1 << 20, "SHA256SUMS"
+SUMS = "SHA256SUMS"
 
 
 def data_dir() -> Path:
@@ -55,35 +53,16 @@ def get(corpus: Corpus, progress: Progress = lambda done, total: None, pause: fl
     part.write_text("".join(sums), encoding="utf-8")
     part.replace(target / SUMS)
     for download in corpus.downloads:
-        (target / _name(download)).unlink()
+        (target / file_name(download.url)).unlink()
     return target
 
 
 def fetch(download: Download, folder: Path, progress: Progress = lambda done, total: None, pause: float = 2.0) -> Path:
-    """Download one file, going on where an earlier attempt stopped; it appears only once its checksum is right."""
-    import pooch
-    import requests
-
-    def resume(url: str, output: Any, _: object) -> None:
-        part = folder / f"{_name(download)}.part"
-        for attempt in range(ATTEMPTS):
-            try:
-                _append(url, part, download.bytes, progress)
-                break
-            except requests.RequestException as error:
-                status = error.response.status_code if error.response is not None else 0
-                if attempt == ATTEMPTS - 1 or 400 <= status < 500:
-                    raise CorpusError(f"{url}: {error}; run the same command again to go on") from error
-                time.sleep(pause * 2**attempt)
-        part.replace(output)
-
-    logger = pooch.get_logger()
-    logger.setLevel("WARNING")  # the caller shows progress
+    """One file of a corpus, by `codecbench.bench.download.fetch`. Raises CorpusError."""
     try:
-        path = pooch.retrieve(download.url, download.checksum, _name(download), folder, downloader=resume)
-    except ValueError as error:  # pooch's word for a wrong checksum; it has removed the file
-        raise CorpusError(f"{download.url}: the file has not the published checksum; nothing was kept") from error
-    return Path(path)
+        return download_file(download.url, download.checksum, download.bytes, folder, progress, pause)
+    except DownloadError as error:
+        raise CorpusError(str(error)) from error
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -139,40 +118,6 @@ def check(path: Path, expected: str) -> list[str]:
         return [f"{path}: {error.strerror}"]
 
 
-def sha256(path: Path) -> str:
-    """Of the file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _append(url: str, part: Path, size: int, progress: Progress) -> None:
-    """Bring a partial file up to its full size by HTTP Range; a server without ranges makes it start again."""
-    import requests
-
-    have = part.stat().st_size if part.exists() else 0
-    if have == size:
-        return
-    headers = {"Range": f"bytes={have}-"} if 0 < have < size else {}
-    with requests.get(url, headers=headers, stream=True, timeout=60) as response:
-        response.raise_for_status()
-        if response.status_code != 206:
-            have = 0
-        with part.open("ab" if have else "wb") as file:
-            for block in response.iter_content(CHUNK):
-                file.write(block)
-                have += len(block)
-                progress(have, size)
-    if have < size:
-        raise requests.ConnectionError(f"ended after {have} of {size} bytes")
-
-
 def _files(folder: Path) -> Iterator[Path]:
     archives = (".part", ".zip", ".gz")
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(archives))
-
-
-def _name(download: Download) -> str:
-    return download.url.rpartition("/")[2]

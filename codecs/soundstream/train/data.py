@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ....bench.audio import AudioError, to_pcm16
 from ....bench.cache import cache_folder
-from ....corpora._fetch import sha256 as file_sha256
+from ....bench.download import sha256 as file_sha256
 from ....corpora._scan import audio_files
 
 RATE = 24000
