@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..quiet import quiet_stderr
 
 Array = NDArray[np.float64]
 
@@ -48,16 +47,3 @@ class SupportVectorRegression:
         """MOS-LQO of the mean similarity of each band."""
         kernel = np.exp(-self.gamma * np.sum(np.square(self.vectors - means), axis=1))
         return float(np.clip(np.sum(self.weights * kernel) - self.rho, 1.0, 5.0))
-
-
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Without what C code writes there: the model's runtime greets each process, in the middle of a progress bar."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
