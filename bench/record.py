@@ -9,6 +9,7 @@ from .metrics import Reason
 from .plan import Plan, PlannedClip, PlannedPoint
 from .provenance import describe, git_commit, machine, packages
 from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store
+from .tokens import FAILED as TOKENS_FAILED
 from .work import PASSING, ScoreValue, Unit, UnitResult
 
 
@@ -21,20 +22,23 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
             store.delete("results", {"status": "failed"})
             store.delete("checks", {"passed": 0})
             store.delete("timings", {"method": ""})
+            for reason in TOKENS_FAILED:
+                store.delete("tokens", {"reason": reason})
             for reason in PASSING:
                 store.delete("scores", {"reason": reason})
         hashes = {(clip.item.corpus, clip.item.id): clip.sha256 for clip in plan.clips}
-        for row in store.rows("SELECT corpus, clip, sha256 FROM clips"):
+        for row in store.rows("SELECT corpus, clip, content, sha256 FROM clips"):
             if hashes.get((row["corpus"], row["clip"])) != row["sha256"]:
                 for table in ("clips", "results", "scores"):
                     store.delete(table, {"corpus": row["corpus"], "clip": row["clip"]})
+                store.delete("tokens", {"content": row["content"]})
         planned = {(p.codec.name, p.point.label, p.content): p for p in plan.points}
         for row in store.rows("SELECT * FROM points"):
             point = planned.get((row["codec"], row["point"], row["content"]))
             if point and point.unavailable:
                 continue  # what it gave when it could run still holds
             if point is None or point.fingerprint != row["fingerprint"]:
-                for table in ("results", "scores", "timings", "points"):
+                for table in ("results", "scores", "timings", "tokens", "points"):
                     store.delete(table, {"codec": row["codec"], "point": row["point"]})
         for name, fingerprint in plan.metric_fingerprints.items():
             if known_metrics.get(name, fingerprint) != fingerprint:
@@ -89,7 +93,10 @@ def _point_row(planned: PlannedPoint) -> PointRow:
 
 
 def write_unit(store: Store, index: Index | None, clip: PlannedClip, unit: Unit, result: UnitResult) -> None:
-    """One unit into the store, and into the cache's index where one is given, each in one transaction."""
+    """One unit into the store, and into the cache's index where one is given, each in one transaction.
+
+    What was counted of the point's codes before goes: the unit was not in it, or not as it is now.
+    """
     key = (unit.corpus, unit.clip, unit.codec, unit.point)
     coded = result.coded
     scores = result.scores or tuple(
@@ -114,6 +121,7 @@ def write_unit(store: Store, index: Index | None, clip: PlannedClip, unit: Unit,
                 )
             ]
         )
+        store.delete("tokens", {"codec": unit.codec, "point": unit.point, "content": unit.content})
         store.put(ScoreRow(*key, s.metric, s.value, s.reason, s.detail) for s in scores)
         if result.clip:
             store.put([_clip_row(clip, result.clip, "ok")])

@@ -5,7 +5,8 @@ Each phase skips what the store already holds, so the same call goes on where th
 1. reconcile  rows of clips, operating points or metrics that have changed since are removed
 2. checks     the self-checks of each content
 3. units      every (clip, operating point) with its metrics
-4. timing     one operating point at a time, alone
+4. tokens     the codes of each operating point of a codec with codebooks, over all clips that it coded
+5. timing     one operating point at a time, alone
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .pool import Failure, Pool
 from .record import describe_run, reconcile, write_unit
 from .store import Store, StoreError
 from .timing import TimingTask, failed_row
-from .work import Coded, ScoreValue, Unit, UnitResult
+from .tokens import TokensTask, failed_tokens, tokens_tasks
+from .work import Coded, ScoreValue, Unit, UnitResult, unit_of
 
 #: at most so many seconds of a clip are timed
 TIMED = 10.0
@@ -99,6 +101,7 @@ def execute(
             with Pool(settings.jobs, settings.timeout, plan.sources, plan.device) as pool:
                 _run_checks(store, plan, pool, progress)
                 computed = _run_units(store, plan, settings.cache, pool, index, progress)
+                _run_tokens(store, plan, settings.cache, pool, progress)
                 _run_timing(store, plan, pool, progress)
         finally:
             if index:
@@ -167,22 +170,7 @@ def _run_units(
         if key in have and (have[key] != "ok" or scored.get(key, set()) >= set(names)):
             continue
         clips[key[:2]] = clip
-        units.append(
-            Unit(
-                corpus=key[0],
-                clip=key[1],
-                path=clip.item.path,
-                start=clip.item.start,
-                max_seconds=clip.seconds,
-                content=planned.content,
-                clip_key=clip.key if not clip.error else "",
-                codec=key[2],
-                point=key[3],
-                fingerprint=planned.fingerprint,
-                metrics=tuple((name, plan.metric_fingerprints[name]) for name in names),
-                cache=cache,
-            )
-        )
+        units.append(unit_of(plan, clip, planned, cache))
     done = total - len(units)
     progress("clips x points", done, total)
     if not units:
@@ -238,6 +226,27 @@ def _from_cache(unit: Unit, index: Index) -> UnitResult | None:
         scores.append(ScoreValue(name, *score))
     rate, seconds, channels = entry["clip"]
     return UnitResult("", "", coded, tuple(scores), (rate, seconds, channels), 0.0)
+
+
+def _run_tokens(store: Store, plan: Plan, cache: Path | None, pool: Pool, progress: Progress) -> None:
+    """Count the codes of the points that have not been counted since their last unit was written."""
+    tasks, without = tokens_tasks(store, plan, cache)
+    if not tasks and not without:
+        return
+    _changes(store)
+    with store:
+        store.put(without)
+    if tasks:
+        progress("tokens", 0, len(tasks))
+    for task in tasks:
+        pool.submit(task)
+    for count, (done, value) in enumerate(pool.results(), 1):
+        assert isinstance(done, TokensTask)
+        if isinstance(value, Failure):
+            value = [failed_tokens(done, _unit_reason(value), f"{value.stage}: {value.detail}")]
+        with store:
+            store.put(value)
+        progress("tokens", count, len(tasks))
 
 
 def _run_timing(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:

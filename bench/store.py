@@ -8,9 +8,10 @@ points   one row an operating point of the plan, with its codec's description; u
 results  one row a (clip, codec, point): status "ok" or "failed" with reason and detail; bits as sent
 scores   one row a (clip, codec, point, metric): value, or NULL with the reason
 timings  one row a (codec, point, content, direction), measured in a phase of its own
+tokens   one row a (codec, point, content, stage) of a codec with codebooks, counted over the clips that were coded
 checks   one row a self-check of the run
 
-A result and its scores are written in one transaction, so a killed run has whole rows or none.
+A result and its scores, or a point's tokens, are written in one transaction: a killed run has whole rows or none.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import IO, Any
 
 FILE = "results.sqlite"
 #: raised with every change of the tables; a store of another version is refused
-SCHEMA = 2
+SCHEMA = 3
 
 
 class StoreError(Exception):
@@ -104,13 +105,14 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class TimingRow:
-    """direction "encode" or "decode": RTF = processing seconds / audio seconds, median over repeats and clips, and
-    half the interquartile range as spread. direction "frame": p50_ms and p99_ms of one frame through both."""
+    """device: "cpu" or the GPU's name. direction "encode" or "decode": RTF = processing seconds / audio seconds, median
+    of repeats and clips, spread half the interquartile range; "frame": p50_ms and p99_ms of a frame through both."""
 
     codec: str
     point: str
     content: str
     direction: str
+    device: str
     method: str
     wall_rtf: float | None
     wall_spread: float | None
@@ -124,13 +126,36 @@ class TimingRow:
 
 
 @dataclass(frozen=True)
+class TokensRow:
+    """A stage's codebook in use (see `bench/tokens.py`). stage: from 1; a point whose codes were not counted has the
+    single row 0, with the reason. codes: counted, of all clips and channel streams. frames_per_second: codes / seconds
+    of the streams; channels coded apart are two. seconds: that packets cover, each clip once."""
+
+    codec: str
+    point: str
+    content: str
+    stage: int
+    size: int | None
+    codes: int | None
+    frames_per_second: float | None
+    used: int | None
+    perplexity: float | None
+    entropy_bits: float | None
+    clips: int
+    packets: int | None
+    seconds: float | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class CheckRow:
     name: str
     passed: int
     detail: str
 
 
-Row = ClipRow | PointRow | ResultRow | ScoreRow | TimingRow | CheckRow
+Row = ClipRow | PointRow | ResultRow | ScoreRow | TimingRow | TokensRow | CheckRow
 
 _TABLES: dict[type, tuple[str, str]] = {
     ClipRow: ("clips", "corpus, clip"),
@@ -138,6 +163,7 @@ _TABLES: dict[type, tuple[str, str]] = {
     ResultRow: ("results", "corpus, clip, codec, point"),
     ScoreRow: ("scores", "corpus, clip, codec, point, metric"),
     TimingRow: ("timings", "codec, point, content, direction"),
+    TokensRow: ("tokens", "codec, point, content, stage"),
     CheckRow: ("checks", "name"),
 }
 
@@ -178,12 +204,7 @@ def remove(folder: Path) -> None:
 
 
 class Store:
-    """The store of one run folder. Only one process may write; any may read.
-
-    Parameters
-    ----------
-    folder : the run folder; created when `create` is true.
-    """
+    """The store of one run folder, created when `create` is true. Only one process may write; any may read."""
 
     def __init__(self, folder: Path, create: bool = False) -> None:
         self.folder = folder

@@ -2,7 +2,8 @@
 
 RTF = processing seconds / audio seconds, so 0.01 is a hundred times faster than real time. Encoder and decoder are
 timed apart, by wall clock and CPU time, on one thread, with nothing else of ours running; reading, resampling and
-start-up lie outside. The first call warms up and is dropped. A figure is the median over clips and repeats, its
+start-up lie outside. The first call warms up and is dropped. Codecs give and take samples in main memory, so a call
+on a GPU ends when the GPU is done. A figure is the median over clips and repeats, its
 spread half the interquartile range.
 
 inprocess         the call itself
@@ -25,6 +26,7 @@ import numpy as np
 from ..codecs import Codec, Encoded, Point
 from ..codecs import registry as codecs
 from ..codecs._codec import Route
+from ..codecs._device import label_of
 from .audio import Clip, read
 from .pipeline import channel_groups, prepare
 from .pool import Stage
@@ -86,6 +88,7 @@ class TimingTask:
             self.point,
             self.content,
             direction,
+            label_of(codecs.get(self.codec)),
             "subprocess_slope" if route == "subprocess" else "inprocess",
             statistics.median(wall) if wall else None,
             _spread(wall),
@@ -106,6 +109,7 @@ def failed_row(task: TimingTask, reason: str) -> TimingRow:
         point=task.point,
         content=task.content,
         direction="encode",
+        device=label_of(codecs.get(task.codec)),
         method="",
         wall_rtf=None,
         wall_spread=None,

@@ -8,6 +8,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..codecs import CodecError
 from ..codecs import registry as codecs
@@ -19,6 +20,9 @@ from .metrics import registry as metrics
 from .metrics._metric import ReferenceCache
 from .pipeline import Stream, decode, encode
 from .pool import Stage
+
+if TYPE_CHECKING:
+    from .plan import Plan, PlannedClip, PlannedPoint
 
 #: reasons of a missing score that another attempt or machine might not give again: never cached, tried again on request
 PASSING = tuple(r.value for r in (Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED))
@@ -91,6 +95,18 @@ class Unit:
         """Cache key of a score."""
         return digest("score", self.clip_key, wave_sha256, metric_fingerprint)
 
+    def stream(self) -> Stream:
+        """What is sent for the clip: from the cache, else coded now and kept there. Raises AudioError, CodecError."""
+        files = Files(self.cache)
+        blob = files.get_stream(self.recipe)
+        stream = Stream.from_bytes(blob) if blob is not None else None
+        if stream is None:
+            codec = codecs.get(self.codec)
+            reference = _reference(self.path, self.start, self.max_seconds, self.clip_key)
+            stream = encode(codec, codec.point(self.point, self.content), reference.clip)
+            files.put_stream(self.recipe, stream.to_bytes())
+        return stream
+
     def run(self, stage: Stage) -> UnitResult:
         """Code the clip and score it. Whatever is wrong with clip or codec comes back as a reason."""
         began = time.monotonic()
@@ -134,14 +150,10 @@ class Unit:
         point = codec.point(self.point, self.content)
         files = Files(self.cache)
         stage("encode")
-        blob = files.get_stream(self.recipe)
-        stream = Stream.from_bytes(blob) if blob is not None else None
-        if stream is None:
-            stream = encode(codec, point, ref)
-            blob = stream.to_bytes()
-            files.put_stream(self.recipe, blob)
+        stream = self.stream()
         stage("decode")
-        key = digest("wave", hashlib.sha256(blob or b"").hexdigest(), self.fingerprint, ref.rate, ref.length)
+        sent = hashlib.sha256(stream.to_bytes()).hexdigest()
+        key = digest("wave", sent, self.fingerprint, ref.rate, ref.length)
         wave = files.get_wave(key)
         if wave is None or (wave.rate, wave.samples.shape) != (ref.rate, ref.samples.shape):
             wave = decode(codec, point, stream, ref)
@@ -150,6 +162,24 @@ class Unit:
         sha = hashlib.sha256(wave.samples.tobytes()).hexdigest()
         frame, delay = codec.frame(native, point), codec.delay(native, point)
         return Coded(stream.bits, stream.setup_bits, stream.seconds, native, delay, frame, key, sha), wave
+
+
+def unit_of(plan: Plan, clip: PlannedClip, planned: PlannedPoint, cache: Path | None) -> Unit:
+    """The unit of a plan's clip and operating point."""
+    return Unit(
+        corpus=clip.item.corpus,
+        clip=clip.item.id,
+        path=clip.item.path,
+        start=clip.item.start,
+        max_seconds=clip.seconds,
+        content=planned.content,
+        clip_key=clip.key if not clip.error else "",
+        codec=planned.codec.name,
+        point=planned.point.label,
+        fingerprint=planned.fingerprint,
+        metrics=tuple((m.name, plan.metric_fingerprints[m.name]) for m in plan.metrics_for(planned.content)),
+        cache=cache,
+    )
 
 
 @functools.lru_cache(maxsize=1)

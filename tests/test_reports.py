@@ -83,8 +83,10 @@ def build(folder: Path, shuffle: int | None = None, broken_check: bool = True) -
         for codec, label, rate in codecs:
             rows.append(point_row(codec, label, content, rate, kind="codec" if rate else "anchor"))
             for direction in ("encode", "decode"):
-                rows.append(TimingRow(codec, label, content, direction, "inprocess", 0.0123, 0.001, 0.012, 0.001, None, None, 3, 3, ""))  # fmt: skip # noqa: E501
-        rows.append(TimingRow("opus", "6", content, "frame", "inprocess", None, None, None, None, 0.8, 1.9, 3, 3, ""))
+                rows.append(TimingRow(codec, label, content, direction, "cpu", "inprocess", 0.0123, 0.001, 0.012, 0.001, None, None, 3, 3, ""))  # fmt: skip # noqa: E501
+        rows.append(
+            TimingRow("opus", "6", content, "frame", "cpu", "inprocess", None, None, None, None, 0.8, 1.9, 3, 3, "")
+        )
     rows.append(point_row("evs", "13.2", "speech", 13.2, unavailable='no EVS_cod: set "EVS_DIR" <here>'))
     for clip in speech + music:
         for i, (codec, label, rate) in enumerate(codecs):

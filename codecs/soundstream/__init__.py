@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...bench.audio import Clip
-from .. import Codec, CodecError, Encoded, Packet, Point, register
+from .. import Codec, CodecError, Encoded, Packet, Point, Tokens, register
 from . import bitstream, packaged
 
 if TYPE_CHECKING:
@@ -138,6 +138,10 @@ class SoundStream(Codec):
             if len(packet.data) != size:
                 raise CodecError(f"{self.name} {point.label}: packet {number} has {len(packet.data)} bytes, not {size}")
         return bitstream.unpack(b"".join(packet.data for packet in packets), stages)
+
+    def tokens(self, encoded: Encoded, point: Point) -> Tokens:
+        codes = self._unpack(encoded.packets, point)
+        return Tokens((1 << bitstream.BITS,) * codes.shape[1], tuple(codes.T))
 
     def delay(self, rate: int, point: Point) -> int:
         return 0
