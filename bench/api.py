@@ -14,7 +14,8 @@ from ..codecs._device import choose
 from ..codecs._load import load_module
 from . import store
 from .cache import cache_folder, prune, size_limit
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, wanted_codecs
+from .prefetch import fetch_missing
 from .runner import Outcome, Progress, Settings, execute
 from .suite import load_suite
 
@@ -31,8 +32,12 @@ def resolve(
     timing: bool = True,
     codec_modules: Sequence[Path | str] = (),
     device: str = "cpu",
+    offline: bool = False,
+    fetch_models: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
-    """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors."""
+    """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors. `say` is called
+    with a line for each model that is fetched."""
     choose(device)
     modules = [Path(module).resolve() for module in codec_modules]
     for module in modules:
@@ -46,6 +51,8 @@ def resolve(
         "timing_repeats": None if timing else 0,
     }
     chosen = dataclasses.replace(load_suite(suite), **{k: v for k, v in changes.items() if v is not None})
+    if not offline:
+        fetch_missing(wanted_codecs(chosen.codecs), fetch_models, say)
     return make_plan(chosen, modules, points, device)
 
 
@@ -96,6 +103,8 @@ def run(
     timing: bool = True,
     codec_modules: Sequence[Path | str] = (),
     device: str = "cpu",
+    offline: bool = False,
+    fetch_models: bool = False,
     out: Path | str | None = None,
     jobs: int | None = None,
     timeout: float = 300.0,
@@ -116,6 +125,9 @@ def run(
     timing : False leaves the timing phase out.
     codec_modules : files of further codec adapters.
     device : "cpu", or "cuda" for the codecs that can use a GPU.
+    offline : True, or CODECBENCH_OFFLINE=1, fetches nothing; else the small models (10 MB at most) that the suite's
+        codecs lack are fetched first, and told to `progress`.
+    fetch_models : fetch the large ones too.
     out : the run folder, by default runs/SUITE-HASH.
     jobs : worker processes, by default the physical cores.
     timeout : seconds that one stage of a unit may take.
@@ -139,6 +151,9 @@ def run(
         timing=timing,
         codec_modules=codec_modules,
         device=device,
+        offline=offline,
+        fetch_models=fetch_models,
+        say=lambda line: progress(line, 0, 0),
     )
     folder = Path(out) if out else default_folder(plan)
     settings = Settings(

@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
     how.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there")
     how.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    how.add_argument("--offline", action="store_true", help="fetch no weights, as CODECBENCH_OFFLINE=1 does")
+    how.add_argument("--fetch-models", action="store_true", help="fetch the large weights too (see bench models list)")
     how.add_argument("--dry-run", action="store_true", help="show the plan and stop")
     how.add_argument("--quiet", action="store_true", help="no progress and no summary")
     how.add_argument("--json", action="store_true", help="print the outcome as JSON instead of a table")
@@ -81,6 +83,9 @@ def run(args: argparse.Namespace) -> int:
             timing=not args.no_timing,
             codec_modules=args.codec_module,
             device=args.device,
+            offline=args.offline or args.dry_run,
+            fetch_models=args.fetch_models,
+            say=lambda line: err.print(line, markup=False),
         )
     except (SuiteError, CorpusError, LoadError, DeviceError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
