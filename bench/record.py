@@ -160,4 +160,5 @@ def _clip_row(clip: PlannedClip, known: tuple[int, float, int] | None, status: s
         lossy=int(item.lossy),
         status=status,
         reason=reason,
+        start=item.start,
     )

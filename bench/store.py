@@ -28,7 +28,7 @@ from typing import IO, Any
 
 FILE = "results.sqlite"
 #: raised with every change of the tables; a store of another version is refused
-SCHEMA = 3
+SCHEMA = 4
 
 
 class StoreError(Exception):
@@ -53,6 +53,7 @@ class ClipRow:
     lossy: int
     status: str
     reason: str
+    start: float = 0.0  # of the part of the file that is the clip
 
 
 @dataclass(frozen=True)
