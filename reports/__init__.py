@@ -1,12 +1,15 @@
 """Reports of a run: tables, plots, a page, a summary for the terminal. They read the store and nothing else.
 
-frame.py     the run as pandas tables: one row a result, one row an operating point
-view.py      the same as sections for people: status, tables, failures, checks
-numbers.py   how numbers are written
-failures.py  what failed and why
-plots.py     rate-quality curves
-page.py      index.html
-markdown.py  summary.md
-terminal.py  the summary that ends a run
-write.py     all files of the run folder
+frame.py      the run as pandas tables: one row a result, one row an operating point
+codebooks.py  token statistics: a table of stages, columns of the summary, text
+times.py      columns of the summary for speed, CPU and GPU apart
+cells.py      lines and cells of the summary table as text
+view.py       the same as sections for people: status, tables, failures, checks
+numbers.py    how numbers are written
+failures.py   what failed and why
+plots.py      rate-quality curves
+page.py       index.html
+markdown.py   summary.md
+terminal.py   the summary that ends a run
+write.py      all files of the run folder
 """

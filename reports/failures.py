@@ -17,7 +17,7 @@ class Failure:
 
     Attributes
     ----------
-    what : the stage: "clip", "coding", "timing" or the title of the metric whose score is missing.
+    what : the stage: "clip", "coding", "timing", "tokens" or the title of the metric whose score is missing.
     points : "codec point" of each; none for a clip that could not be read.
     """
 
@@ -52,6 +52,8 @@ def failures(run: Run, frame: pd.DataFrame, titles: dict[str, str]) -> list[Fail
         found.append((titles[s["metric"]], s["reason"], s["detail"], *where))
     for t in run.timings[run.timings["reason"] != ""].to_dict("records"):
         found.append(("timing", t["reason"], "", f"{t['codec']} {t['point']}", f"{t['content']}, {t['direction']}"))
+    for t in run.tokens[~run.tokens["reason"].isin(["", "no_codebooks"])].to_dict("records"):
+        found.append(("tokens", t["reason"], t["detail"], f"{t['codec']} {t['point']}", t["content"]))
     return _alike(found)
 
 

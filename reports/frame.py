@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..bench import statistics
 from ..bench.store import Store
+from . import codebooks, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ class Run:
     results: pd.DataFrame
     scores: pd.DataFrame
     timings: pd.DataFrame
+    tokens: pd.DataFrame
     checks: pd.DataFrame
 
     def metrics(self) -> dict[str, dict[str, Any]]:
@@ -61,7 +63,7 @@ def read(run_dir: Path) -> Run:
     try:
         info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run ORDER BY key")}
         tables = {}
-        for table in ("clips", "points", "results", "scores", "timings", "checks"):
+        for table in ("clips", "points", "results", "scores", "timings", "tokens", "checks"):
             columns = store.rows(f"PRAGMA table_info({table})")
             key = ", ".join(c["name"] for c in columns if c["pk"])
             rows = store.rows(f"SELECT * FROM {table} ORDER BY {key}")
@@ -164,7 +166,14 @@ def summary(run_dir: Path) -> pd.DataFrame:
     clips, coded, failures : clips of that content, clips coded, clips that failed.
     <metric>_mean, _lo, _hi : mean and its 95 % interval; _n: clips in the mean; _clusters: groups that the interval
         is over; _scored: clips that have a score; _common: True if the mean is over the clips common to all.
-    time_* : real-time factors (processing seconds / audio seconds) with spread and method, frame latency in ms.
+    codebooks, codes : stages; codes counted, the fewest of a stage.
+    used_mean, perplexity_mean : entries used and perplexity, mean over the stages; low where few codes were counted.
+    tokens_per_second : codes of all stages and channels / seconds that the packets cover, over the coded clips.
+    bits_per_frame : payload bits of a packet, mean.
+    bound_kbps, bound_reason : least rate of a fixed entropy code a stage (see `codebooks.py`), or why it is missing.
+        These eight are there only if some codec of the run has codebooks.
+    time_* : real-time factors (processing seconds / audio seconds) with spread and method, frame latency in ms; CPU.
+    gpu_* : the same on a GPU, gpu_device; there only if something was timed on one.
     """
     run = read(run_dir)
     return summary_of(run, frame_of(run))
@@ -177,6 +186,8 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     seed = int(run.info.get("seed") or 0)
     names = list(run.metrics())
     total = run.clips.groupby("content").size()
+    with_tokens = len(codebooks.stages(run)) > 0
+    with_gpu = bool((run.timings["device"] != "cpu").any())
     rows = []
     groups = dict(tuple(frame.groupby(["content", "codec", "point"], sort=True)))
     common = {
@@ -195,14 +206,23 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
         for name in names:
             if (content, name) in common:
                 row |= _mean(part, name, (point["codec"], point["point"]), common[content, name], seed)
-        row |= _timing(run.timings, point)
+        if with_tokens:
+            row |= codebooks.of_point(_of_point(run.tokens, point), part[part["status"] == "ok"])
+        timings = _of_point(run.timings, point)
+        row |= times.of_point(timings)
+        if with_gpu:
+            row |= times.of_point_gpu(timings)
         rows.append(row)
     columns = ["content", "kind", "family", "codec", "note", "point", "mode", "kbps_nominal"]
     columns += [*_rate_and_delay(frame[:0], True), "clips", "coded", "failures"]
     used = [name for name in names if any(name == m for _, m in common)]
     columns += [f"{name}_{what}" for name in used for what in _MEAN]
-    columns += list(_timing(run.timings.iloc[:0], {}))
+    columns += list(codebooks.of_point(run.tokens[:0], frame[:0])) if with_tokens else []
+    columns += list(times.of_point(run.timings[:0]))
+    columns += list(times.of_point_gpu(run.timings[:0])) if with_gpu else []
     table = pd.DataFrame(rows, columns=columns)
+    if with_tokens:
+        table = table.astype({"codebooks": "Int64", "codes": "Int64"})
     table["kbps_nominal"] = table["kbps_nominal"].astype("float64")
     for name in used:
         for what, kind in (("n", "Int64"), ("clusters", "Int64"), ("scored", "Int64"), ("common", "boolean")):
@@ -213,6 +233,18 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     # Points without a rate stand in the order of the number in their label: pcm 8, 12, 16.
     table["_label"] = table["point"].str.extract(r"(-?\d+(?:\.\d+)?)", expand=False).astype("float64")
     return table.sort_values(order, kind="stable", ignore_index=True)[columns]
+
+
+def tokens(run_dir: Path) -> pd.DataFrame:
+    """One row a stage of each point whose codec has codebooks; see `codebooks.stages`."""
+    return codebooks.stages(read(run_dir))
+
+
+def _of_point(table: pd.DataFrame, point: dict[str, Any]) -> pd.DataFrame:
+    """The rows of a table of points that are of this one."""
+    return table[
+        (table[["codec", "point", "content"]] == [point[k] for k in ("codec", "point", "content")]).all(axis=1)
+    ]
 
 
 def _rate_and_delay(part: pd.DataFrame, anchor: bool) -> dict[str, float]:
@@ -244,24 +276,6 @@ def _mean(
     m = statistics.mean(used[name].to_numpy(), labels, seed)
     values = (m.value, m.low, m.high, m.n, m.clusters, len(scored), key in points)
     return {f"{name}_{what}": value for what, value in zip(_MEAN, values, strict=True)}
-
-
-def _timing(timings: pd.DataFrame, point: dict[str, Any]) -> dict[str, Any]:
-    mine = timings
-    if len(timings):
-        same = [timings[k] == point[k] for k in ("codec", "point", "content")]
-        mine = timings[same[0] & same[1] & same[2]]
-    rows = {row["direction"]: row for row in mine.to_dict("records")}
-    out: dict[str, Any] = {}
-    for direction in ("encode", "decode"):
-        row = rows.get(direction, {})
-        for what in ("wall_rtf", "wall_spread", "cpu_rtf", "cpu_spread"):
-            out[f"time_{direction}_{what}"] = math.nan if row.get(what) is None else float(row[what])
-        out[f"time_{direction}_method"] = row.get("method", "")
-    for what in ("p50_ms", "p99_ms"):
-        value = rows.get("frame", {}).get(what)
-        out[f"time_frame_{what}"] = math.nan if value is None else float(value)
-    return out
 
 
 def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.Series[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .view import Line, Metric, View
+from . import codebooks
+from .view import View
 
 NOTE = (
     "Means over the clips common to all codecs, with 95 % bootstrap intervals (by speaker, else by clip). "
@@ -18,8 +19,11 @@ def render(view: View) -> str:
     """The whole document."""
     parts = [f"# codecbench: {text(view.suite)}", _status(view)]
     for content in view.contents:
-        parts.append(f"## {text(content.capitalize())}\n\n" + _table(view.lines(content), view.metrics_of(content)))
+        parts.append(f"## {text(content.capitalize())}\n\n" + _table(view, content))
         parts += [f"**{text(codec)}**: {text(note)}." for codec, note in view.codec_notes(content)]
+    tokens = [(content, lines) for content in view.contents if (lines := view.token_lines(content))]
+    parts += [f"## Tokens, {text(content)}\n\n" + _tokens(lines) for content, lines in tokens]
+    parts += [codebooks.NOTE] if tokens else []
     parts.append(NOTE + (f" {NOT_COMMON}" if view.not_common else ""))
     if view.unavailable:
         parts.append(
@@ -34,9 +38,11 @@ def _status(view: View) -> str:
     return "\n".join([f"**{status.title}.**", *(text(note) for note in status.notes)])
 
 
-def _table(lines: list[Line], metrics: list[Metric]) -> str:
-    head = ["codec", "kbit/s", *(text(m.heading) for m in metrics), "RTF", "delay ms", "n"]
-    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+def _table(view: View, content: str) -> str:
+    lines, metrics = view.lines(content), view.metrics_of(content)
+    gpu = [f"RTF {text(view.gpu)}"] if view.gpu else []
+    head = ["codec", "kbit/s", *(text(m.heading) for m in metrics), "RTF", *gpu, "delay ms", "n"]
+    rows = [head]
     for line in lines:
         cells = []
         for metric in metrics:
@@ -44,9 +50,19 @@ def _table(lines: list[Line], metrics: list[Metric]) -> str:
             mark = "" if cell.common or not cell.used else "†"
             cells.append(f"{cell.value}{mark} {cell.interval}".strip() if cell.used else f"{cell.value} {cell.missing}")
         name = text(f"{line.codec} {line.point}")
-        rtf = f"{line.encode_rtf} / {line.decode_rtf}"
-        rows.append([name, line.kbps, *(text(c) for c in cells), rtf, line.delay_ms, line.used])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        times = [f"{line.encode_rtf} / {line.decode_rtf}", *([" / ".join(line.gpu_rtf)] if gpu else [])]
+        rows.append([name, line.kbps, *(text(c) for c in cells), *times, line.delay_ms, line.used])
+    return _layout(rows)
+
+
+def _tokens(lines: list[codebooks.TokensLine]) -> str:
+    return _layout([["codec", *codebooks.HEADS], *([text(line.name), *map(text, line.cells)] for line in lines)])
+
+
+def _layout(rows: list[list[str]]) -> str:
+    """Rows of cells, the heading first, as a table: names to the left, numbers to the right."""
+    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
 def text(value: str) -> str:

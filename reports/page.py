@@ -10,6 +10,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from . import codebooks
 from .markdown import NOT_COMMON
 from .numbers import MISSING, number
 from .view import View
@@ -35,6 +36,10 @@ def render(view: View, figures: dict[str, bytes]) -> str:
         info=view.run.info,
         css=(here / "page.css").read_text(encoding="utf-8"),
         figures={content: base64.b64encode(png).decode() for content, png in figures.items()},
+        tokens={content: lines for content in view.contents if (lines := view.token_lines(content))},
+        token_heads=codebooks.HEADS,
+        stage_heads=codebooks.STAGE_HEADS,
+        token_note=codebooks.NOTE,
         missing=MISSING,
         not_common=NOT_COMMON,
     )

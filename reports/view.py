@@ -5,75 +5,21 @@ Page, Markdown and terminal show the same things from here; each only lays them 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from math import nan
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from . import codebooks
 from . import frame as tables
+from .cells import Cell, Line, Metric
 from .failures import Failure, counts_text, failures, tally
-from .numbers import MISSING, kbps, number, rtf
+from .numbers import kbps, number, rtf
 
-
-@dataclass(frozen=True)
-class Cell:
-    """A metric's mean at one point: texts of the value, the interval's half width and ends, and what is missing."""
-
-    value: str
-    half: str
-    low: str
-    high: str
-    used: int
-    total: int
-    common: bool
-    missing: str
-
-    @property
-    def interval(self) -> str:
-        return "" if self.low == MISSING else f"[{self.low}, {self.high}]"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One operating point in the table of its content."""
-
-    family: str
-    kind: str
-    codec: str
-    point: str
-    kbps: str
-    cells: dict[str, Cell]
-    encode_rtf: str
-    decode_rtf: str
-    delay_ms: str
-    used: str
-    gaps: str
-    row: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Metric:
-    name: str
-    title: str
-    digits: int
-    higher_is_better: bool | None
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def heading(self) -> str:
-        """Title, unit and an arrow to the better side."""
-        unit = f" ({self.about['unit']})" if self.about.get("unit") else ""
-        return f"{self.title}{unit}{self._arrow}"
-
-    @property
-    def heading_short(self) -> str:
-        """Title and arrow, for where there is no room for a unit."""
-        return f"{self.title}{self._arrow}"
-
-    @property
-    def _arrow(self) -> str:
-        return "" if self.higher_is_better is None else " ↑" if self.higher_is_better else " ↓"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -144,6 +90,7 @@ class View:
             cells=cells,
             encode_rtf=rtf(row["time_encode_wall_rtf"]),
             decode_rtf=rtf(row["time_decode_wall_rtf"]),
+            gpu_rtf=(rtf(row.get("gpu_encode_wall_rtf", nan)), rtf(row.get("gpu_decode_wall_rtf", nan))),
             delay_ms=number(row["delay_ms"], 1),
             used=f"{span}/{row['clips']}",
             gaps=self._gaps(row),
@@ -251,13 +198,29 @@ class View:
         return Status("good", f"Complete; all {len(self.checks)} self-checks passed", ())
 
     @cached_property
-    def timings(self) -> list[dict[str, Any]]:
-        """The timings as measured, in the summary's order of points."""
+    def gpu(self) -> str:
+        """The GPU that codecs were timed on, empty if none."""
+        return ", ".join(name for name in self.timings if name != "cpu")
+
+    @cached_property
+    def stages(self) -> pd.DataFrame:
+        """One row a stage of the codecs with codebooks."""
+        return codebooks.stages(self.run)
+
+    def token_lines(self, content: str) -> list[codebooks.TokensLine]:
+        """The points of one content whose codec has codebooks, in the summary's order."""
+        return codebooks.lines(self.summary[self.summary["content"] == content], self.stages)
+
+    @cached_property
+    def timings(self) -> dict[str, list[dict[str, Any]]]:
+        """The timings as measured, by device, the CPU first, in the summary's order of points."""
         order = {
             key: i for i, key in enumerate(zip(*(self.summary[k] for k in ("content", "codec", "point")), strict=True))
         }
         rows = self.run.timings.to_dict("records")
-        return sorted(rows, key=lambda t: order.get((t["content"], t["codec"], t["point"]), len(order)))
+        rows.sort(key=lambda t: order.get((t["content"], t["codec"], t["point"]), len(order)))
+        devices = sorted({t["device"] for t in rows}, key=lambda name: (name != "cpu", name))
+        return {device: [t for t in rows if t["device"] == device] for device in devices}
 
     @cached_property
     def credits(self) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def write_outputs(store_folder: Path) -> None:
-    """Write scores.csv, scores.parquet, summary.csv, summary.md, run.json, rate_quality_<content>.png, index.html.
+    """Write scores.csv, scores.parquet, summary.csv, summary.md, run.json, rate_quality_<content>.png, index.html, and
+    tokens.csv if some codec has codebooks.
 
     Raises
     ------
@@ -38,6 +39,10 @@ def write_outputs(store_folder: Path) -> None:
         "summary.md": markdown.render(view).encode(),
         "run.json": _json(view.run.info),
     }
+    if len(view.stages):
+        files["tokens.csv"] = csv(view.stages)
+    else:
+        (folder / "tokens.csv").unlink(missing_ok=True)
     figures = {content: plots.curves(view, content) for content in view.contents}
     drawn = {content: png for content, png in figures.items() if png is not None}
     files |= {f"rate_quality_{content}.png": png for content, png in drawn.items()}

@@ -1,0 +1,34 @@
+"""Columns of the summary for how fast a codec is; what was timed on the CPU and on a GPU never shares one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_point(timings: pd.DataFrame) -> dict[str, Any]:
+    """time_*: of one point's rows of the table `timings`, those of the CPU."""
+    return _columns("time", timings[timings["device"] == "cpu"])
+
+
+def of_point_gpu(timings: pd.DataFrame) -> dict[str, Any]:
+    """gpu_*: the same of those of a GPU, with its name in gpu_device."""
+    mine = timings[timings["device"] != "cpu"]
+    return {"gpu_device": ", ".join(sorted(set(mine["device"])))} | _columns("gpu", mine)
+
+
+def _columns(prefix: str, timings: pd.DataFrame) -> dict[str, Any]:
+    rows = {row["direction"]: row for row in timings.to_dict("records")}
+    out: dict[str, Any] = {}
+    for direction in ("encode", "decode"):
+        row = rows.get(direction, {})
+        for what in ("wall_rtf", "wall_spread", "cpu_rtf", "cpu_spread"):
+            out[f"{prefix}_{direction}_{what}"] = math.nan if row.get(what) is None else float(row[what])
+        out[f"{prefix}_{direction}_method"] = row.get("method", "")
+    for what in ("p50_ms", "p99_ms"):
+        value = rows.get("frame", {}).get(what)
+        out[f"{prefix}_frame_{what}"] = math.nan if value is None else float(value)
+    return out
