@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,7 @@ def fetch(
         if offline():
             raise DownloadError(f"{url}: CODECBENCH_OFFLINE is set, which forbids to download it")
         part = folder / f"{name}.part"
-        with part.open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # two that append to one file would spoil it
-            except OSError as error:
-                raise DownloadError(f"{url}: another process is downloading it; wait for that one") from error
+        with _alone(part, url):
             for attempt in range(attempts):
                 try:
                     _append(url, part, size, progress)
@@ -102,6 +99,21 @@ def sha256(path: Path) -> str:
         while block := file.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def _alone(part: Path, url: str) -> Iterator[None]:
+    """Hold a partial file, made if need be, since two that append to it would spoil it; none is left empty."""
+    with part.open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DownloadError(f"{url}: another process is downloading it; wait for that one") from error
+        try:
+            yield
+        finally:
+            if part.exists() and part.stat().st_size == 0:
+                part.unlink()
 
 
 def _append(url: str, part: Path, size: int, progress: Progress) -> None:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 # Worker processes import what tests give them by name, so the helpers' folder must be on the path that they inherit.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from file_server import Server, serving
 
 # Before anything is imported: huggingface_hub reads its variables only then. Worker processes inherit them.
 os.environ.update(CODECBENCH_OFFLINE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 _store = tempfile.TemporaryDirectory(prefix="codecbench-models-")
 os.environ.setdefault("CODECBENCH_MODELS", _store.name)
+os.environ.setdefault("HF_HUB_CACHE", str(Path(_store.name) / "hub"))
 
 
 def pytest_unconfigure() -> None:
     _store.cleanup()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine, which alone the test may download from."""
+    monkeypatch.delenv("CODECBENCH_OFFLINE")
+    with serving() as running:
+        yield running

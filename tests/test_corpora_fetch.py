@@ -6,10 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,59 +14,13 @@ from codecbench.bench.cli import main
 from codecbench.corpora import Corpus, CorpusError, Download, Item, registry
 from codecbench.corpora import _fetch as fetching
 from codecbench.corpora._scan import folder_items
+from file_server import Server
 
 CLIP = registry.get("speech").items(None)[0].path
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `files`; the first `drops` answers to a GET stop in the middle."""
-
-    daemon_threads = True
-    files: dict[str, bytes]
-    drops = 0
-    ranges = True
-    seen: list[str | None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.seen.append(asked)
-        data = self.server.files.get(self.path)
-        if data is None:
-            self.send_error(404)
-            return
-        first = int(asked[6:-1]) if asked and self.server.ranges else 0
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(data) - first))
-        self.end_headers()
-        body = data[first:]
-        if self.server.drops > 0:
-            self.server.drops -= 1
-            body = body[: len(body) // 2]
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as running:
-        running.files, running.seen = {}, []
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
 def offer(server: Server, name: str, data: bytes) -> Download:
-    server.files[f"/{name}"] = data
-    url = f"http://127.0.0.1:{server.server_address[1]}/{name}"
-    return Download(url, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
+    return Download(server.offer(name, data), f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
 
 
 def tar(members: dict[str, bytes]) -> bytes:

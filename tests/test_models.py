@@ -1,0 +1,444 @@
+"""The model store: what is here, what is refused, what is fetched when, offline; against a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from codecbench.bench import _hub, models
+from codecbench.bench.cli import main
+from codecbench.bench.download import BLOCK
+from codecbench.bench.models import File, Model, ModelError
+from codecbench.codecs import registry
+from file_server import Server
+
+FILES = {"one.bin": bytes(range(256)) * 4000, "two.bin": b"codebooks" * 1000}
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def toy(url: str = "http://127.0.0.1:9") -> Model:
+    return Model("toy", "Toy", "CC0-1.0", tuple(File(n, sha(d), len(d)) for n, d in FILES.items()), url=url)
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODECBENCH_MODELS", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with the files of the toy, and one that is not of it."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, data in {**FILES, "README": b"hello"}.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def online(server: Server) -> Model:
+    """The toy, served."""
+    for name, data in FILES.items():
+        server.offer(name, data)
+    return toy(server.address)
+
+
+def named(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The same model, known to the command."""
+    monkeypatch.setattr(models, "users", lambda: {model: ["toy_codec", "toy_other"]})
+    return model
+
+
+def test_get(online: Model, store: Path, server: Server) -> None:
+    calls: list[tuple[int, int]] = []
+    assert models.path(online) is None
+    assert models.missing(online) == "its weights (1.0 MB, CC0-1.0) are not here: bench models get toy"
+    assert models.get(online, lambda done, total: calls.append((done, total))) == store / "toy"
+    assert models.path(online) == models.checked(online) == store / "toy"
+    assert models.missing(online) is None
+    assert models.verify(online) == []
+    assert sorted(p.name for p in (store / "toy").iterdir()) == sorted(FILES)
+    assert calls[-1] == (online.bytes, online.bytes)
+    assert calls == sorted(calls)
+    models.get(online)
+    assert len(server.seen) == 2, "what is here is not downloaded again"
+
+
+def test_interrupted_get_goes_on(online: Model, server: Server, store: Path) -> None:
+    server.drops = 1
+    with pytest.raises(ModelError, match=r"toy: http://.*one\.bin: .*run the same command again"):
+        models.get(online, attempts=1)
+    assert models.path(online) is None
+    assert 0 < (store / "toy/one.bin.part").stat().st_size < len(FILES["one.bin"])
+    models.get(online)
+    assert server.sent < online.bytes + BLOCK, "nothing is sent twice but the block in which it broke"
+
+
+def test_wrong_hash_is_refused_and_kept_aside(online: Model, server: Server, store: Path) -> None:
+    wrong = FILES["one.bin"][:-1] + b"x"
+    server.offer("one.bin", wrong)
+    with pytest.raises(ModelError, match=rf"one\.bin: .*not the published checksum.*{store}/toy/one\.bin\.refused"):
+        models.get(online)
+    assert models.path(online) is None
+    assert (store / "toy/one.bin.refused").read_bytes() == wrong
+    server.offer("one.bin", FILES["one.bin"])
+    assert models.get(online) == store / "toy"
+
+
+def test_offline(online: Model, server: Server, source: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    monkeypatch.setenv("CODECBENCH_OFFLINE", "1")
+    with pytest.raises(ModelError, match=r"CODECBENCH_OFFLINE forbids.*bench models add toy FOLDER"):
+        models.get(online)
+    assert not store.exists()
+    models.add(online, source)
+    assert models.get(online) == store / "toy", "what is here needs no network"
+    assert server.seen == []
+
+
+def test_add_copies_its_files_and_no_others(source: Path, store: Path) -> None:
+    assert models.add(toy(), source) == store / "toy"
+    assert sorted(p.name for p in (store / "toy").iterdir()) == sorted(FILES)
+    assert [p.name for p in store.iterdir()] == ["toy"], "no temporary folder is left"
+    assert models.verify(toy()) == []
+    models.add(toy(), store / "toy")
+    assert models.verify(toy()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("one.bin", None, r"source/one\.bin: no such file"),
+        ("two.bin", b"short", r"source/two\.bin: it has 5 bytes, not 9000"),
+        ("two.bin", b"codebookS" * 1000, r"source/two\.bin: its SHA-256 is not the published one"),
+    ],
+)
+@pytest.mark.parametrize("before", [False, True])
+def test_add_refuses(name: str, content: bytes | None, fault: str, before: bool, source: Path, store: Path) -> None:
+    if before:
+        models.add(toy(), source)
+    if content is None:
+        (source / name).unlink()
+    else:
+        (source / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{fault}; nothing was added; toy is: one.bin, two.bin"):
+        models.add(toy(), source)
+    assert (models.path(toy()) is not None) is before
+    assert not before or models.verify(toy()) == []
+
+
+def test_damage_is_found(source: Path, store: Path) -> None:
+    place = models.add(toy(), source)
+    assert models.checked(toy()) == place
+    data = bytearray(FILES["one.bin"])
+    data[5000] ^= 1
+    (place / "one.bin").write_bytes(data)
+    assert models.path(toy()) == place, "the quick look compares sizes"
+    problem = f"{place}/one.bin: changed (its SHA-256 is not the published one)"
+    assert models.verify(toy()) == [problem]
+    with pytest.raises(ModelError, match=re.escape(problem)):
+        models.checked(toy())
+    (place / "two.bin").write_bytes(b"cut")
+    assert models.path(toy()) is None
+    assert len(models.verify(toy())) == 2
+    assert "not whole" in str(models.missing(toy()))
+    with pytest.raises(ModelError, match="bench models get toy"):
+        models.checked(toy())
+
+
+def test_a_file_is_hashed_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.add(toy(), source)
+    hashed: list[Path] = []
+    monkeypatch.setattr(models, "sha256", lambda path: hashed.append(path) or sha(path.read_bytes()))
+    models.checked(toy())
+    models.checked(toy())
+    assert len(hashed) == len(FILES)
+
+
+def test_read_only_store(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shared").mkdir()
+    source.rename(tmp_path / "shared/toy")
+    monkeypatch.setenv("CODECBENCH_MODELS", str(tmp_path / "shared"))
+    folders = [tmp_path / "shared/toy", tmp_path / "shared"]
+    before = [p.stat().st_mtime_ns for p in folders]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        assert models.path(toy()) == models.checked(toy()) == models.get(toy()) == folders[0]
+        assert models.verify(toy()) == []
+        assert [p.stat().st_mtime_ns for p in folders] == before, "nothing was written, which root could"
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def test_store_that_cannot_be_written(
+    source: Path, online: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODECBENCH_MODELS", str(source / "README" / "below"))
+    with pytest.raises(ModelError, match="CODECBENCH_MODELS"):
+        models.add(toy(), source)
+    with pytest.raises(ModelError, match="cannot be written"):
+        models.get(online)
+
+
+def test_remove_takes_only_what_belongs_to_it(source: Path, store: Path) -> None:
+    place = models.add(toy(), source)
+    (place / "LICENSE").write_text("mine")
+    (place / "one.bin.part").write_bytes(b"x")
+    (place / "two.bin.refused").write_bytes(b"x")
+    (store / "other").mkdir()
+    assert len(models.remove(toy())) == 4
+    assert [p.name for p in place.iterdir()] == ["LICENSE"]
+    (place / "LICENSE").unlink()
+    models.add(toy(), source)
+    models.remove(toy())
+    assert [p.name for p in store.iterdir()] == ["other"]
+    assert models.remove(toy()) == []
+
+
+def test_declarations_are_checked() -> None:
+    with pytest.raises(ValueError, match="either its url, or"):
+        Model("a", "", "", ())
+    with pytest.raises(ValueError, match="either its url, or"):
+        Model("a", "", "", (), repo="org/name")
+    with pytest.raises(ValueError, match="SHA-256 and size"):
+        Model("a", "", "", (File("x", "", 3),), url="http://none")
+
+
+def test_models_of_the_registry() -> None:
+    known = models.users()
+    assert len({model.name for model in known}) == len(known), "names are unique"
+    for model, codecs in known.items():
+        assert all(registry.get(codec).model == model for codec in codecs)
+        assert models.find(model.name) == model
+        assert re.fullmatch("[a-z0-9_]+", model.name)
+        assert model.licence
+        assert model.title
+        assert model.files
+        assert all(file.sha256 == "" or re.fullmatch("[0-9a-f]{64}", file.sha256) for file in model.files)
+        assert model.url.startswith("https://") or re.fullmatch("[0-9a-f]{40}", model.revision)
+    with pytest.raises(KeyError, match="no model named"):
+        models.find("nothing")
+
+
+# The hub
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+BIG, SMALL = b"weights" * 3000, b'{"sampling_rate": 24000}'
+
+
+def git_name(data: bytes) -> str:
+    return hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
+
+
+def hub_model(known: bool = True) -> Model:
+    weights = File("model.safetensors", sha(BIG) if known else "", len(BIG) if known else 0)
+    return Model("hub", "Hub", "MIT", (weights, File("config.json", "", 0)), repo="org/name", revision=REVISION)
+
+
+def fill(cache: Path, big: bytes = BIG) -> Path:
+    """A cache as huggingface_hub lays it out; the blobs are named by what the hub sent, whatever they hold."""
+    repo = cache / "models--org--name"
+    snapshot = repo / "snapshots" / REVISION
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (repo / "blobs").mkdir(exist_ok=True)
+    for name, blob, data in (("model.safetensors", sha(BIG), big), ("config.json", git_name(SMALL), SMALL)):
+        (repo / "blobs" / blob).write_bytes(data)
+        (snapshot / name).unlink(missing_ok=True)
+        (snapshot / name).symlink_to(Path("../../blobs") / blob)
+    return snapshot
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    constants = pytest.importorskip("huggingface_hub.constants", reason='pip install "codecbench[neural]"')
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_hub_cache_is_read(known: bool, cache: Path) -> None:
+    model = hub_model(known)
+    assert models.path(model) is None
+    snapshot = fill(cache)
+    assert models.path(model) == models.checked(model) == models.get(model) == snapshot
+    assert models.verify(model) == []
+    assert models.unchecked(model, snapshot) == []
+    fill(cache, BIG[:-1] + b"x")
+    assert models.path(model) == snapshot
+    (problem,) = models.verify(model)
+    assert "model.safetensors: changed" in problem
+    with pytest.raises(ModelError, match="bench models remove hub; bench models get hub"):
+        models.checked(model)
+
+
+def test_damaged_config_of_the_hub_is_found(cache: Path) -> None:
+    snapshot = fill(cache)
+    (snapshot / "config.json").resolve().write_bytes(SMALL.replace(b"24000", b"48000"))
+    assert models.verify(hub_model()) == [f"{snapshot}/config.json: changed (not as the hub sent it)"]
+
+
+def test_another_revision_is_not_the_model(cache: Path) -> None:
+    snapshot = fill(cache)
+    snapshot.rename(snapshot.with_name("f" * 40))
+    assert models.path(hub_model()) is None
+
+
+def test_own_store_comes_first(cache: Path, store: Path, tmp_path: Path) -> None:
+    fill(cache)
+    folder = tmp_path / "saved"  # as save_pretrained leaves it
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(BIG)
+    (folder / "config.json").write_bytes(SMALL)
+    (folder / "preprocessor_config.json").write_bytes(b"{}")
+    assert models.add(hub_model(), folder) == models.path(hub_model()) == store / "hub"
+    assert models.unchecked(hub_model(), store / "hub") == ["config.json"]
+
+
+def test_get_from_the_hub_is_pinned(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: list[object] = []
+
+    def snapshot_download(repo_id: str, **options: object) -> str:
+        asked.append((repo_id, options))
+        return str(fill(cache))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    with pytest.raises(ModelError, match="CODECBENCH_OFFLINE forbids"):
+        models.get(hub_model())
+    monkeypatch.delenv("CODECBENCH_OFFLINE")
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids"):
+        models.get(hub_model())
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert asked == []
+    assert models.get(hub_model()) == cache / "models--org--name/snapshots" / REVISION
+    assert asked == [
+        ("org/name", {"revision": REVISION, "allow_patterns": ["model.safetensors", "config.json"]}),
+    ]
+
+
+def test_wrong_hash_from_the_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.delenv("CODECBENCH_OFFLINE")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    wrong = BIG[:-1] + b"x"
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(fill(cache, wrong)))
+    kept = cache / "models--org--name/blobs" / f"{sha(BIG)}.refused"
+    with pytest.raises(ModelError, match=rf"model\.safetensors: changed.*refused and kept as {kept}"):
+        models.get(hub_model())
+    assert kept.read_bytes() == wrong
+    assert models.path(hub_model()) is None
+
+
+def test_hub_without_the_file_or_the_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.delenv("CODECBENCH_OFFLINE")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(cache / "empty"))
+    with pytest.raises(ModelError, match=r"model\.safetensors: no such file"):
+        models.get(hub_model())
+
+    def broken(*_: object, **__: object) -> str:
+        raise FileNotFoundError("cannot reach the hub\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
+    with pytest.raises(ModelError, match=r"hub: org/name at revision 01234567: .*cannot reach the hub$"):
+        models.get(hub_model())
+
+
+def test_remove_from_the_hub_cache(cache: Path) -> None:
+    snapshot = fill(cache)
+    other = snapshot.with_name("f" * 40)
+    other.mkdir()
+    (other / "config.json").symlink_to((snapshot / "config.json").readlink())
+    (cache / "models--org--other/snapshots").mkdir(parents=True)
+    assert models.remove(hub_model()) == [snapshot]
+    assert models.path(hub_model()) is None
+    assert (other / "config.json").read_bytes() == SMALL, "what another revision shares stays"
+    assert [p.name for p in (cache / "models--org--name/blobs").iterdir()] == [git_name(SMALL)]
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.setattr(_hub, "installed", lambda: False)
+    assert models.path(hub_model()) is None
+    assert 'pip install "codecbench[neural]", then bench models get hub' in str(models.missing(hub_model()))
+    monkeypatch.delenv("CODECBENCH_OFFLINE")
+    with pytest.raises(ModelError, match=r"codecbench\[neural\]"):
+        models.get(hub_model())
+
+
+# The command
+
+
+def test_command_list(
+    source: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named(toy(), monkeypatch)
+    assert main(["models", "list", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["codecs"] == ["toy_codec", "toy_other"]
+    assert (row["bytes"], row["licence"], row["address"]) == (1_033_000, "CC0-1.0", "http://127.0.0.1:9")
+    assert row["folder"] is None
+    assert "bench models get toy" in row["missing"]
+    assert row["files"][0] == {"name": "one.bin", "sha256": sha(FILES["one.bin"]), "bytes": 1_024_000}
+    models.add(toy(), source)
+    assert main(["models", "list", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["folder"], row["missing"]) == (str(store / "toy"), None)
+    monkeypatch.setattr(models, "users", lambda: {hub_model(): ["hub"]})
+    assert main(["models", "list"]) == 0
+    assert "about" not in (text := capsys.readouterr().out)
+    assert "bench models get hub" in text
+
+
+def test_every_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [m.name for m in models.users()]
+
+
+def test_command_get_verify_path_remove(
+    online: Model, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named(online, monkeypatch)
+    assert main(["models", "path", "toy"]) == 1
+    assert "bench models get toy" in capsys.readouterr().err
+    assert main(["models", "get", "toy"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == str(store / "toy")
+    assert "1.0 MB" in captured.err
+    assert "licence: CC0-1.0" in captured.err
+    assert main(["models", "path", "toy"]) == 0
+    assert capsys.readouterr().out.strip() == str(store / "toy")
+    assert main(["models", "verify"]) == 0
+    assert "all files are whole" in capsys.readouterr().out
+    (store / "toy/one.bin").write_bytes(b"x")
+    assert main(["models", "verify", "toy"]) == 1
+    assert "toy: 1 problems" in capsys.readouterr().out
+    assert main(["models", "remove", "toy"]) == 0
+    assert not (store / "toy").exists()
+    assert main(["models", "verify", "toy"]) == 1
+
+
+def test_command_refusals(
+    source: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named(toy(server.address), monkeypatch)
+    assert main(["models", "get", "toy"]) == 1
+    assert "404" in capsys.readouterr().err
+    for wrong in (["get"], ["path"], ["remove"], ["add", "toy"], ["get", "toyy"], ["add", "toyy", str(source)]):
+        assert main(["models", *wrong]) == 2
+    assert main(["models", "add", "toy", str(source / "nowhere")]) == 1
+    assert main(["models", "add", "toy", str(source)]) == 0
