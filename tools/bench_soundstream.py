@@ -1,14 +1,14 @@
 """Time SoundStream beside EnCodec's 24 kHz architecture and Lyra V2: one thread, in turns, as ratios.
 
-    python tools/bench_soundstream.py [--model FILE] [--lyra DIR] [--repeats 7] [--seconds 10] [--json]
+    python tools/bench_soundstream.py [--model FILE] [--repeats 7] [--seconds 10] [--json]
 
 SoundStream is timed with the packaged weights or FILE; also in eager PyTorch, which is what ONNX Runtime was chosen
-over. EnCodec needs `pip install transformers`; its weights are random, which changes no time. Lyra V2 needs a folder
-with its three .tflite files (github.com/google/lyra, lyra/model_coeffs). What is absent is named and left out.
+over. EnCodec needs `pip install transformers`; its weights are random, which changes no time. Lyra V2 needs its
+weights, `bench models get lyra_v2`. What is absent is named and left out.
 
 The codecs take turns, so that a busy machine slows all; figures are medians, ratios are to SoundStream's. All run at
-about 6 kbit/s: SoundStream 8 stages, EnCodec 8, Lyra 30. Lyra works on 16 kHz, in frames of 20 ms, and only frame by
-frame; EnCodec's implementation does not stream.
+about 6 kbit/s: SoundStream 8 stages, EnCodec 8, Lyra 30. Lyra works on 16 kHz, in frames of 20 ms, and its networks
+only frame by frame; EnCodec's implementation does not stream.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ for name in ("OMP", "OPENBLAS", "MKL"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from codecbench.codecs import lyra_v2  # noqa: E402
+from codecbench.codecs import registry as codecs  # noqa: E402
 from codecbench.codecs.soundstream import streaming  # noqa: E402
 from codecbench.codecs.soundstream.engine import engine  # noqa: E402
 from codecbench.codecs.soundstream.model import SoundStream, load  # noqa: E402
@@ -107,41 +109,29 @@ def encodec(x: np.ndarray) -> Subject:
     )
 
 
-def lyra(folder: Path, x: np.ndarray) -> Subject:
-    import soxr
-    from ai_edge_litert.interpreter import Interpreter
+def lyra(x: np.ndarray) -> Subject:
+    from codecbench.bench.audio import Clip, resample
 
-    def graph(name: str) -> Any:
-        return Interpreter(str(folder / f"{name}.tflite"), num_threads=1)
+    analyse, synthesise = lyra_v2.encoder(), lyra_v2.generator()
+    frames = lyra_v2.frames_of(resample(Clip(x[None], 24000), lyra_v2.RATE))
 
-    up, quantiser, down = (graph(name) for name in ("soundstream_encoder", "quantizer", "lyragan"))
-    analyse, synthesise = up.get_signature_runner(), down.get_signature_runner()
-    encode, decode = quantiser.get_signature_runner("encode"), quantiser.get_signature_runner("decode")
-    (wave,), (features,) = analyse.get_input_details(), synthesise.get_input_details()
-    frames = np.pad(soxr.resample(x, 24000, 16000), (0, 320))
-    frames = frames[: len(frames) // 320 * 320].reshape(-1, 1, 320).astype(np.float32)
-    number = np.int32(LYRA_STAGES)
+    def quantise(latents: np.ndarray) -> np.ndarray:
+        return lyra_v2.quantise(latents, LYRA_STAGES)
 
-    def first(result: dict[str, Any]) -> Any:
-        return next(iter(result.values()))
+    def synth(codes: np.ndarray) -> np.ndarray:
+        return synthesise(lyra_v2.dequantise(codes))
 
-    def quantise(z: Any) -> Any:
-        return encode(input_frames=z, num_quantizers=number)["output_0"]
-
-    def synth(codes: Any) -> Any:
-        return synthesise(**{features: first(decode(encoding_indices=codes))})
-
-    latents = [first(analyse(**{wave: frame})) for frame in frames]
-    codes = [quantise(z) for z in latents]
+    latents = analyse(frames)
+    codes = quantise(latents)
     return Subject(
         "Lyra V2, 16 kHz",
         {
-            "encoder": lambda: [analyse(**{wave: frame}) for frame in frames],
-            "quantiser": lambda: [quantise(z) for z in latents],
-            "decoder": lambda: [synth(one) for one in codes],
-            "encode, all": lambda: [quantise(first(analyse(**{wave: frame}))) for frame in frames],
+            "encoder": lambda: analyse(frames),
+            "quantiser": lambda: quantise(latents),
+            "decoder": lambda: synth(codes),
+            "encode, all": lambda: quantise(analyse(frames)),
         },
-        lambda i: synth(quantise(first(analyse(**{wave: frames[i % len(frames)]})))),
+        lambda i: synth(quantise(analyse(frames[i % len(frames)][None]))),
     )
 
 
@@ -199,7 +189,6 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="weights other than the packaged ones")
-    parser.add_argument("--lyra", type=Path, metavar="DIR", help="folder with Lyra V2's .tflite files")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=10.0, help="of audio in each call")
     parser.add_argument("--json", action="store_true")
@@ -212,10 +201,10 @@ def main() -> None:
             subjects.append(encodec(x))
         else:
             absent.append("EnCodec: pip install transformers")
-        if args.lyra:
-            subjects.append(lyra(args.lyra, x))
+        if reason := codecs.get("lyra_v2").available():
+            absent.append(f"Lyra V2: {reason}")
         else:
-            absent.append("Lyra V2: --lyra DIR")
+            subjects.append(lyra(x))
         rows = measure(subjects, len(x) / 24000, args.repeats)
     if args.json:
         json.dump({"seconds a second of audio": rows, "absent": absent}, sys.stdout, indent=1)
