@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 Progress = Callable[[int, int], None]  # bytes there, bytes in all
-ATTEMPTS, CHUNK, BLOCK = 8, 1 << 20, 1 << 16  # a slow connection must show progress: small blocks
+ATTEMPTS, FRUITLESS = 8, 3  # in all, and where not a byte has come
+CHUNK, BLOCK = 1 << 20, 1 << 16  # of a file, and of a connection: a slow one must show progress
 
 
 class DownloadError(Exception):
@@ -60,14 +61,16 @@ def fetch(
             raise DownloadError(f"{url}: CODECBENCH_OFFLINE is set, which forbids to download it")
         part = folder / f"{name}.part"
         with _alone(part, url):
+            before = part.stat().st_size
             for attempt in range(attempts):
                 try:
                     _append(url, part, size, progress)
                     break
                 except requests.RequestException as error:
                     status = error.response.status_code if error.response is not None else 0
-                    if attempt == attempts - 1 or 400 <= status < 500:
-                        raise DownloadError(f"{url}: {error}; run the same command again to go on") from error
+                    tries = attempts if part.stat().st_size > before else min(attempts, FRUITLESS)
+                    if attempt >= tries - 1 or 400 <= status < 500:
+                        raise DownloadError(f"{url}: {_why(error)}; run the same command again to go on") from error
                     time.sleep(pause * 2**attempt)
             if keep_refused and not pooch.hashes.hash_matches(str(part), checksum):
                 kept = part.replace(folder / f"{name}.refused")
@@ -99,6 +102,12 @@ def sha256(path: Path) -> str:
         while block := file.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _why(error: Exception) -> str:
+    """What an error of the network says, without the classes and addresses that its libraries put before it."""
+    cause = error.args[0] if error.args else error
+    return str(getattr(cause, "reason", None) or error).rpartition("): ")[2]
 
 
 @contextmanager

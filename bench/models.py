@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,6 +183,8 @@ def get(
             )
             before += file.bytes
     except DownloadError as error:
+        with suppress(OSError):  # it holds what goes on next time
+            (folder() / model.name).rmdir()
         raise ModelError(f"{model.name}: {error}") from error
     return checked(model)
 
@@ -240,7 +243,7 @@ def remove(model: Model) -> list[Path]:
     try:
         for file in removed:
             file.unlink()
-        if own.is_dir() and not any(own.iterdir()):
+        with suppress(OSError):  # it holds what is not of the model
             own.rmdir()
         snapshot = _hub.snapshot(model.repo, model.revision) if model.repo else None
         if snapshot and snapshot.is_dir():

@@ -46,7 +46,7 @@ def _fetch(model: Model, get: Callable[[Model], object], say: Say) -> None:
     try:
         get(model)
     except ModelError as error:
-        say(f"not fetched: {error}; the run goes on without it")
+        say(f"the run goes on without it: {error}")
 
 
 class _Patience:

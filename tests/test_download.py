@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
-from codecbench.bench.download import BLOCK, DownloadError, fetch, offline
+from codecbench.bench.download import BLOCK, FRUITLESS, DownloadError, fetch, offline
 from file_server import Server
 
 DATA = bytes(range(256)) * 20_000  # 5 MB, many blocks
@@ -63,6 +64,17 @@ def test_two_do_not_write_one_file(server: Server, tmp_path: Path) -> None:
 
     assert fetch(url, SUM, len(DATA), tmp_path, second).read_bytes() == DATA
     assert len(server.seen) == 1
+
+
+def test_no_network_is_told_soon(tmp_path: Path, server: Server) -> None:
+    waits = [0.1 * 2**n for n in range(FRUITLESS - 1)]
+    began = time.monotonic()
+    with pytest.raises(
+        DownloadError, match=r"^http://127\.0\.0\.1:9/data\.bin: [^()]*Connection refused; run the same"
+    ):
+        fetch("http://127.0.0.1:9/data.bin", SUM, len(DATA), tmp_path, pause=0.1)
+    assert sum(waits) < time.monotonic() - began < sum(waits) + 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:

@@ -156,7 +156,12 @@ def test_damage_is_found(source: Path, store: Path) -> None:
 def test_a_file_is_hashed_once(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models.add(toy(), source)
     hashed: list[Path] = []
-    monkeypatch.setattr(models, "sha256", lambda path: hashed.append(path) or sha(path.read_bytes()))
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return sha(path.read_bytes())
+
+    monkeypatch.setattr(models, "sha256", counted)
     models.checked(toy())
     models.checked(toy())
     assert len(hashed) == len(FILES)
@@ -402,6 +407,14 @@ def test_command_list(
     assert main(["models", "list"]) == 0
     assert "about" not in (text := capsys.readouterr().out)
     assert "bench models get hub" in text
+
+
+def test_documentation_has_every_model() -> None:
+    text = (Path(__file__).parents[1] / "docs/models.md").read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
+    for model in models.users():
+        assert (model.revision or model.url.split("/")[5]) in rows[model.name]
+        assert f"| {model.licence} |" in rows[model.name]
 
 
 def test_every_model_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
