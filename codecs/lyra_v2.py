@@ -99,7 +99,7 @@ def generator() -> Network:
 
 
 def codebooks() -> NDArray[np.float32]:
-    """[46, 16, 64]: the entries of each stage. Raises CodecError."""
+    """[46, 64, 16]: the entries of each stage, as columns. Raises CodecError."""
     return _codebooks(_file("quantizer.tflite"))
 
 
@@ -107,7 +107,8 @@ def codebooks() -> NDArray[np.float32]:
 def _codebooks(path: Path) -> NDArray[np.float32]:
     graph = _open(path)
     at = {tensor["name"]: tensor["index"] for tensor in graph.get_tensor_details()}
-    return np.stack([graph.get_tensor(at[f"transpose_{stage}" if stage else "transpose"]) for stage in range(STAGES)])
+    names = ["transpose", *(f"transpose_{stage}" for stage in range(1, STAGES))]
+    return np.stack([graph.get_tensor(at[name]).T for name in names])
 
 
 #: frames that are searched at once: the differences to all entries, 256 kB, stay in the processor's cache
@@ -125,7 +126,7 @@ def distances(vectors: NDArray[np.float32], book: NDArray[np.float32]) -> NDArra
 
 def quantise(latents: Latents, stages: int) -> Codes:
     """Residual vector quantisation with the graph's arithmetic, as Lyra runs it (without XNNPACK)."""
-    books = np.ascontiguousarray(codebooks()[:stages].transpose(0, 2, 1))
+    books = codebooks()[:stages]
     codes = np.empty((len(latents), stages), np.uint8)
     for start in range(0, len(latents), _BLOCK):
         residual = latents[start : start + _BLOCK].T
@@ -141,7 +142,7 @@ def dequantise(codes: Codes) -> Latents:
     """The sum of the entries that the codes name."""
     latents = np.zeros((len(codes), 64), np.float32)
     for book, column in zip(codebooks(), codes.T, strict=False):
-        latents += book[column]
+        latents += book.T[column]
     return latents
 
 

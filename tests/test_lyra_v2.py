@@ -36,7 +36,7 @@ def weights(monkeypatch):
 @pytest.fixture
 def codebooks(monkeypatch):
     """Made-up ones, of entries that become smaller from stage to stage."""
-    books = np.random.default_rng(0).standard_normal((46, 16, 64)) * 0.93 ** np.arange(46)[:, None, None]
+    books = np.random.default_rng(0).standard_normal((46, 64, 16)) * 0.93 ** np.arange(46)[:, None, None]
     monkeypatch.setattr(lyra_v2, "codebooks", lambda: books.astype(np.float32))
     return books.astype(np.float32)
 
@@ -120,7 +120,7 @@ def test_quantiser_codes_a_frame_alike_wherever_it_lies(codebooks):
 def test_quantiser_finds_nearest_entries(codebooks):
     x = latents(20, seed=1)
     codes, residual = lyra_v2.quantise(x, 46), x.astype(np.float64)
-    for stage, book in enumerate(codebooks):
+    for stage, book in enumerate(codebooks.transpose(0, 2, 1)):
         distances = np.square(residual[:, None] - book).sum(-1)
         chosen = np.take_along_axis(distances, codes[:, stage, None], 1)[:, 0]
         assert np.allclose(chosen, distances.min(1), rtol=1e-5)
