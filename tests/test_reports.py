@@ -390,6 +390,44 @@ def test_a_codecs_note_stands_with_its_numbers(tmp_path: Path) -> None:
     assert console.export_text().count("mp3: a <preview>, not the codec.") == 2
 
 
+def test_times_on_a_gpu_have_columns_of_their_own(tmp_path: Path) -> None:
+    build(tmp_path)
+    before = summary(tmp_path)
+    assert not [c for c in before.columns if c.startswith("gpu_")]
+    store = Store(tmp_path)
+    with store:
+        store.delete("timings", {"codec": "mp3"})
+        for direction, value in (("encode", 0.00456), ("decode", 0.00789)):
+            store.put([TimingRow("mp3", "16", "speech", direction, "GPU <7>", "inprocess", value, 0.0, 0.0, 0.0, None, None, 3, 3, "")])  # fmt: skip # noqa: E501
+    store.close()
+    table = summary(tmp_path)
+    mp3, opus = row_of(table, "speech", "mp3", "16"), row_of(table, "speech", "opus", "24")
+    assert (mp3["gpu_device"], mp3["gpu_encode_wall_rtf"], mp3["gpu_decode_wall_rtf"]) == ("GPU <7>", 0.00456, 0.00789)
+    assert math.isnan(mp3["time_encode_wall_rtf"])
+    assert mp3["time_encode_method"] == ""
+    assert (opus["time_encode_wall_rtf"], opus["gpu_device"]) == (0.0123, "")
+    assert math.isnan(opus["gpu_encode_wall_rtf"])
+    rest = before[before["codec"] != "mp3"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table[table["codec"] != "mp3"].reset_index(drop=True)[before.columns], rest)
+    write_outputs(tmp_path)
+    page = " ".join(" ".join(Page((tmp_path / "index.html").read_text()).text).split())
+    assert page.count("RTF enc GPU <7>") == page.count("RTF dec GPU <7>") == 2  # a table of each content
+    assert "– – 0.0046 0.0079 26.5" in page
+    assert "0.012 0.012 – – 26.5" in page
+    assert "CPU: 14 measurements" in page
+    assert "GPU <7>: 2 measurements" in page
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert r"| RTF | RTF GPU \<7\> | delay ms |" in next(line for line in lines if line.startswith("| codec"))
+    assert "| – / – | 0.0046 / 0.0079 |" in next(line for line in lines if line.startswith("| mp3 16"))
+    assert "| 0.012 / 0.012 | – / – |" in next(line for line in lines if line.startswith("| opus 6"))
+    for width, has in ((140, "0.0046"), (40, "RTF – –, GPU 0.0046 0.0079")):
+        console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
+        print_summary(tmp_path, console)
+        text = console.export_text()
+        assert has in text
+        assert "GPU: GPU <7>." in " ".join(text.split())
+
+
 @pytest.mark.parametrize(("width", "has"), [(120, "RTF"), (68, "Left out"), (40, "mp3 16, 16.00 kbit/s")])
 def test_terminal_summary_fits(run_dir: Path, width: int, has: str) -> None:
     console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())

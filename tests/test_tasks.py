@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from codecbench.bench import checks, work
+from codecbench.bench import checks, timing, work
 from codecbench.bench.checks import ORDERS, CheckTask, broken_row, check_tasks
 from codecbench.bench.fingerprint import _is_helper, codec_fingerprint, metric_fingerprint, module_source
 from codecbench.bench.metrics import Score, registry
@@ -78,6 +78,13 @@ def test_timing_rows(codec, point):
         assert found["frame"].p50_ms <= found["frame"].p99_ms
     row = failed_row(TimingTask(codec, point, "speech", (), 3), "crashed")
     assert (row.wall_rtf, row.reason) == (None, "crashed")
+
+
+def test_times_say_what_they_were_measured_on(monkeypatch):
+    task = TimingTask("t_good", "14", "speech", ((SPEECH[0], 0.0, 1.0),), 1)
+    assert {row.device for row in task.run(quiet)} == {"cpu"}
+    monkeypatch.setattr(timing, "label_of", lambda codec: f"GPU of {codec.name}")
+    assert {row.device for row in task.run(quiet)} == {"GPU of t_good"} == {failed_row(task, "crashed").device}
 
 
 @pytest.fixture
