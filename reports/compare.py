@@ -55,7 +55,7 @@ class Condition:
     clips : of this content in BASE, those that NEW has not included.
     coded : clips that both coded.
     base_kbps, new_kbps : measured, over the clips that both coded; NaN for anchors.
-    rtf : "encode" and "decode" -> real-time factors in BASE and NEW, where both were timed.
+    rtf : "encode" and "decode" -> real-time factors in BASE and NEW, where both were timed on a CPU.
     failed : reason -> clips that BASE coded and NEW did not.
     """
 
@@ -215,11 +215,12 @@ def _kbps(rows: list[dict[str, Any]]) -> float:
 
 
 def _rtf(runs: tuple[Run, Run], content: str, one: Point, two: Point) -> dict[str, tuple[float, float]]:
+    """On the CPU; times of a GPU are of one card and say nothing here."""
     found: dict[str, tuple[float, float]] = {}
     for direction in ("encode", "decode"):
         values = []
         for run, point in zip(runs, (one, two), strict=True):
-            key = {"content": content, "codec": point[0], "point": point[1], "direction": direction}
+            key = {"content": content, "codec": point[0], "point": point[1], "direction": direction, "device": "cpu"}
             rows = run.timings
             for column, value in key.items():
                 rows = rows[rows[column] == value]
