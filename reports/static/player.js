@@ -1,0 +1,487 @@
+// The section Listen: chooses a clip and its sources, shows what is heard. Names reach the page as text alone.
+(() => {
+  "use strict";
+  const codecbench = (window.codecbench = window.codecbench || {});
+  const $ = (id) => document.getElementById(`listen-${id}`);
+
+  const KEYS = 9; // 1 to 9
+  const STEP = 1; // seconds that an arrow key seeks
+  const SHORTEST = 0.05; // seconds of a loop
+
+  const manifest = JSON.parse($("manifest").textContent);
+  const chosen = new Map(); // content -> [codec, point] pairs that the user put on keys
+  let transport = null;
+  let clip = null;
+  let pins = []; // source on each key
+  let open = 0; // counts clips opened: what an earlier one still awaited is not shown
+  let drawing = 0; // counts pictures
+  let blind = null; // X while it is heard or not yet told: {is, told}
+  let hearsX = false;
+  let tally = { right: 0, of: 0 };
+  let scale = null; // of the pictures, from the reference
+
+  function el(tag, properties = {}, ...children) {
+    const node = Object.assign(document.createElement(tag), properties);
+    node.append(...children);
+    return node;
+  }
+
+  const name = (source) => (source.codec ? `${source.codec} ${source.point}` : "reference");
+  const rate = (source) => (/\d/.test(source.kbps) ? `${source.kbps} kbit/s` : "");
+  const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+  const label = (index) => name(clip.sources[index]);
+
+  function say(text, bad = false) {
+    $("now").textContent = text;
+    $("now").classList.toggle("bad", bad);
+  }
+
+  // The clips
+
+  function listClips() {
+    for (const each of manifest.clips) {
+      const button = el(
+        "button",
+        { type: "button", onclick: () => openClip(each) },
+        el("strong", { textContent: each.clip }),
+        el("span", { textContent: `${each.content}, ${each.seconds.toFixed(1)} s` }),
+        el("small", { textContent: each.why }),
+      );
+      button.dataset.clip = each.id;
+      $("clips").append(el("li", {}, button));
+    }
+  }
+
+  function openClip(next) {
+    const turn = ++open;
+    const settings = transport && { matched: transport.matched };
+    if (transport) transport.close();
+    [clip, blind, hearsX, scale] = [next, null, false, null];
+    tally = { right: 0, of: 0 };
+    for (const button of $("clips").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.clip === clip.id));
+    }
+    $("choose").hidden = true;
+    $("player").hidden = false;
+    try {
+      transport = new codecbench.Transport(clip, () => update());
+    } catch (error) {
+      transport = null;
+      say(`This browser cannot play ${clip.rate} Hz: ${error.message}`, true);
+      return Promise.resolve();
+    }
+    transport.matched = Boolean(settings && settings.matched);
+    $("name").textContent = clip.clip;
+    $("about").textContent = [
+      `${clip.corpus}, ${clip.rate / 1000} kHz, ${clip.channels === 1 ? "mono" : clip.channels === 2 ? "stereo" : `${clip.channels} channels`}`,
+      clip.why,
+      [clip.licence, clip.credit].filter(Boolean).join(", "),
+    ].filter(Boolean).join(" · ");
+    assignKeys();
+    listSources();
+    listAbsent();
+    ["a", "b"].forEach((side, index) => fill($(side), Math.min(index, clip.sources.length - 1)));
+    $("x-says").textContent = "";
+    say(`Loading ${clip.clip}`);
+    return transport
+      .buffer(0)
+      .then((reference) => {
+        if (turn !== open) return undefined;
+        const channels = channelsOf(reference);
+        const peak = channels.reduce((most, c) => c.reduce((m, v) => Math.max(m, Math.abs(v)), most), 1e-4);
+        scale = { peak, top: codecbench.loudest(channels, clip.rate) };
+        return hear(0);
+      })
+      .catch((error) => turn === open && fail(0, error));
+  }
+
+  function fail(index, error) {
+    say(`${label(index)} of ${clip.clip} cannot be played. ${error.message}`, true);
+    update();
+  }
+
+  // The sources and their keys
+
+  const pairOf = (index) => [clip.sources[index].codec, clip.sources[index].point];
+  const indexOf = (pair) => (pair ? clip.sources.findIndex((s) => s.codec === pair[0] && s.point === pair[1]) : -1);
+
+  // What the user put on keys for this kind of content, else the first sources of the clip.
+  function assignKeys() {
+    const own = (chosen.get(clip.content) || []).map(indexOf);
+    pins = own.some((index) => index > 0) ? own : clip.sources.map((_, index) => index).slice(0, KEYS);
+  }
+
+  function listSources() {
+    $("pins").replaceChildren(
+      ...pins.map((index, key) => {
+        if (index < 0) return el("span", { className: "listen-gap", textContent: `${key + 1} not here` });
+        const source = clip.sources[index];
+        const button = el(
+          "button",
+          { type: "button", onclick: () => hear(index) },
+          el("kbd", { textContent: key + 1 }),
+          el("span", { textContent: name(source) }),
+          el("small", { textContent: source.codec ? rate(source) || source.family : "original" }),
+        );
+        button.dataset.source = index;
+        return button;
+      }),
+    );
+    const codecs = [...new Set(clip.sources.filter((s) => s.codec).map((s) => s.codec))].sort();
+    $("codec").replaceChildren(...codecs.map((codec) => el("option", { value: codec, textContent: codec })));
+    $("key").replaceChildren(
+      ...Array.from({ length: KEYS - 1 }, (_, i) => el("option", { value: i + 1, textContent: i + 2 })),
+    );
+    listPoints();
+    update();
+  }
+
+  function byRate(a, b) {
+    const number = (i) => parseFloat(clip.sources[i].kbps) || parseFloat(clip.sources[i].point) || 0;
+    return number(a) - number(b);
+  }
+
+  function pointsOf(codec) {
+    return clip.sources.map((_, i) => i).filter((i) => clip.sources[i].codec === codec).sort(byRate);
+  }
+
+  function option(index, text) {
+    return el("option", { value: index, textContent: text });
+  }
+
+  function listPoints() {
+    const text = (i) => [clip.sources[i].point, rate(clip.sources[i])].filter(Boolean).join(", ");
+    $("point").replaceChildren(...pointsOf($("codec").value).map((i) => option(i, text(i))));
+  }
+
+  function fill(select, index) {
+    const groups = new Map();
+    clip.sources.forEach((source, i) => source.codec && groups.set(source.codec, (groups.get(source.codec) || []).concat(i)));
+    select.replaceChildren(
+      option(0, "reference"),
+      ...[...groups.keys()].sort().map((codec) =>
+        el("optgroup", { label: codec }, ...groups.get(codec).sort(byRate).map((i) => option(i, label(i)))),
+      ),
+    );
+    select.value = index;
+  }
+
+  function pin() {
+    const key = Number($("key").value), index = Number($("point").value);
+    const pairs = chosen.get(clip.content) || pins.map(pairOf);
+    while (pairs.length < key) pairs.push(null);
+    pairs[key] = pairOf(index);
+    chosen.set(clip.content, pairs);
+    assignKeys();
+    listSources();
+    hear(index);
+  }
+
+  function listAbsent() {
+    const reasons = new Map();
+    for (const { codec, point, reason } of clip.absent) {
+      reasons.set(reason, (reasons.get(reason) || []).concat(`${codec} ${point}`));
+    }
+    $("absent").hidden = reasons.size === 0;
+    $("absent-count").textContent = `${clip.absent.length} decoded clips of this clip are not here`;
+    $("absent-list").replaceChildren(
+      ...[...reasons].map(([reason, names]) => el("li", { textContent: `${reason}: ${names.join(", ")}` })),
+    );
+  }
+
+  // Hearing
+
+  async function hear(index, asX = false) {
+    const turn = open, player = transport;
+    try {
+      if (!(await player.select(index)) || turn !== open) return;
+    } catch (error) {
+      if (turn === open) asX ? say("X cannot be played.", true) : fail(index, error);
+      return;
+    }
+    hearsX = asX;
+    say(asX ? "Now: X" : `Now: ${[label(index), rate(clip.sources[index])].filter(Boolean).join(", ")}`);
+    update();
+    draw();
+  }
+
+  async function toggle() {
+    if (!transport) return;
+    if (transport.playing) transport.pause();
+    else {
+      try {
+        await transport.play();
+      } catch (error) {
+        fail(transport.source, error);
+      }
+    }
+    update();
+  }
+
+  function loop(on, region) {
+    if (region && region[1] - region[0] < SHORTEST) return;
+    transport.setLoop(on, region).then(update);
+    update();
+  }
+
+  function hearX() {
+    if (!blind || blind.told) {
+      const sides = ["a", "b"].map((side) => Number($(side).value));
+      if (sides[0] === sides[1]) {
+        $("x-says").textContent = "Choose two different sources for A and B.";
+        return;
+      }
+      blind = { sides, is: crypto.getRandomValues(new Uint8Array(1))[0] & 1, told: false };
+      $("x-says").textContent = "X is A or B, drawn by chance.";
+    }
+    hear(blind.sides[blind.is], true);
+  }
+
+  function tell(guess) {
+    if (!blind || blind.told) {
+      $("x-says").textContent = "Hear X first.";
+      return;
+    }
+    blind.told = true;
+    const truth = `X was ${"AB"[blind.is]}, ${label(blind.sides[blind.is])}.`;
+    if (guess === undefined) $("x-says").textContent = truth;
+    else {
+      tally.of++;
+      if (guess === blind.is) tally.right++;
+      $("x-says").textContent = `${guess === blind.is ? "Right" : "Wrong"}: ${truth} ${tally.right} of ${tally.of} right.`;
+    }
+    if (hearsX) hear(blind.sides[blind.is]);
+    update();
+  }
+
+  // What is shown
+
+  function update() {
+    if (!clip || !transport) return;
+    const { playing, source, matched } = transport;
+    $("play").textContent = playing ? "Pause" : "Play";
+    $("loop").setAttribute("aria-pressed", String(transport.loop));
+    $("match").checked = matched;
+    for (const button of $("pins").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(!hearsX && Number(button.dataset.source) === source));
+    }
+    $("hear-x").setAttribute("aria-pressed", String(hearsX));
+    for (const side of ["a", "b"]) {
+      $(`hear-${side}`).setAttribute("aria-pressed", String(!hearsX && Number($(side).value) === source));
+      $(`is-${side}`).disabled = !blind || blind.told;
+      $(side).disabled = Boolean(blind && !blind.told);
+    }
+    $("reveal").disabled = !blind || blind.told;
+    const [start, end] = transport.region;
+    const whole = start === 0 && end === clip.seconds;
+    $("clear").disabled = whole;
+    $("region").hidden = whole;
+    $("region").style.left = `${(100 * start) / clip.seconds}%`;
+    $("region").style.width = `${(100 * (end - start)) / clip.seconds}%`;
+    $("region-says").textContent = whole ? "" : `${clock(start)} to ${clock(end)}`;
+    scores();
+    tick();
+  }
+
+  function scores() {
+    const source = clip.sources[transport.source];
+    const plain = !hearsX && source.codec;
+    $("scores").hidden = !plain;
+    $("no-scores").hidden = Boolean(plain);
+    $("no-scores").textContent = hearsX
+      ? "Scores are hidden while X is heard."
+      : "This is the reference; decoded clips are scored against it.";
+    if (!plain) return;
+    $("scores-of").textContent = name(source);
+    $("scores-rows").replaceChildren(
+      ...manifest.metrics[clip.content].map((heading, i) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row", textContent: heading }),
+          el("td", { textContent: source.scores[i] }),
+          el("td", { textContent: source.means[i] }),
+        ),
+      ),
+    );
+  }
+
+  let shown = "";
+
+  function tick() {
+    if (!transport) return;
+    const position = transport.position();
+    $("head").style.left = `${(100 * position) / clip.seconds}%`;
+    const text = `${clock(position)} / ${clock(clip.seconds)}`;
+    if (text !== shown) {
+      shown = text;
+      $("time").textContent = text;
+      $("plot").setAttribute("aria-valuemax", clip.seconds.toFixed(2));
+      $("plot").setAttribute("aria-valuenow", position.toFixed(2));
+      $("plot").setAttribute("aria-valuetext", `${position.toFixed(1)} of ${clip.seconds.toFixed(1)} seconds`);
+    }
+    if (transport.playing) requestAnimationFrame(tick);
+  }
+
+  const channelsOf = (buffer) => Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
+
+  async function draw() {
+    const turn = ++drawing, player = transport;
+    const alive = () => turn === drawing && player === transport;
+    const [wave, picture] = [$("wave"), $("spectrogram")];
+    if (!player || !scale) return;
+    picture.dataset.whole = "";
+    const difference = $("difference").checked;
+    if (hearsX || (difference && player.source === 0)) {
+      codecbench.blank(wave, hearsX ? "hidden while X is heard" : "the reference differs from itself by nothing");
+      codecbench.blank(picture, "");
+      return;
+    }
+    try {
+      let channels = channelsOf(await player.buffer(player.source));
+      if (difference) {
+        const reference = channelsOf(await player.buffer(0));
+        channels = channels.map((channel, c) => channel.map((value, i) => value - reference[c][i]));
+      }
+      if (!alive()) return;
+      codecbench.waveform(wave, channels, scale.peak);
+      if (await codecbench.spectrogram(picture, channels, clip.rate, scale.top, alive)) picture.dataset.whole = "yes";
+    } catch (error) {
+      if (alive()) fail(player.source, error);
+    }
+  }
+
+  // Mouse, touch, keys
+
+  function pointer() {
+    const plot = $("plot");
+    let from = null;
+    const at = (event) => {
+      const box = plot.getBoundingClientRect();
+      return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * clip.seconds;
+    };
+    plot.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !transport) return;
+      from = { x: event.clientX, position: at(event) };
+      plot.setPointerCapture(event.pointerId);
+    });
+    const span = (event) => [from.position, at(event)].sort((a, b) => a - b);
+    plot.addEventListener("pointermove", (event) => {
+      if (!from || Math.abs(event.clientX - from.x) < 5) return;
+      const [start, end] = span(event);
+      $("region").hidden = false;
+      $("region").style.left = `${(100 * start) / clip.seconds}%`;
+      $("region").style.width = `${(100 * (end - start)) / clip.seconds}%`;
+    });
+    plot.addEventListener("pointerup", (event) => {
+      if (!from) return;
+      if (Math.abs(event.clientX - from.x) < 5) transport.seek(from.position).then(update);
+      else loop(true, span(event));
+      from = null;
+    });
+    plot.addEventListener("pointercancel", () => {
+      from = null;
+      update();
+    });
+  }
+
+  const seek = (seconds) => transport.seek(transport.position() + seconds).then(update);
+  const hearSide = (side) => hear(Number($(side).value));
+  const actions = {
+    " ": toggle,
+    x: hearX,
+    a: () => hearSide("a"),
+    b: () => hearSide("b"),
+    l: () => loop(!transport.loop),
+    m: () => match(!transport.matched),
+    "[": () => loop(true, [transport.position(), transport.region[1]]),
+    "]": () => loop(true, [transport.region[0], transport.position()]),
+    arrowleft: () => seek(-STEP),
+    arrowright: () => seek(STEP),
+    home: () => transport.seek(0).then(update),
+  };
+
+  function match(on) {
+    transport.setMatched(on);
+    update();
+  }
+
+  function keys(event) {
+    if (!transport || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.target.closest("select, textarea, input:not([type=checkbox]):not([type=radio])")) return;
+    const key = event.key.toLowerCase();
+    // A focused control keeps the keys that work it.
+    if (key === " " && event.target.closest("button, input, summary")) return;
+    if (key.startsWith("arrow") && event.target.closest("input")) return;
+    const digit = key.length === 1 ? "123456789".indexOf(key) : -1;
+    const action = digit >= 0 ? () => pins[digit] >= 0 && hear(pins[digit]) : actions[key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+
+  function wire() {
+    const on = (id, action) => $(id).addEventListener("click", action);
+    on("play", toggle);
+    on("loop", () => loop(!transport.loop));
+    on("from", actions["["]);
+    on("to", actions["]"]);
+    on("clear", () => loop(false, [0, clip.seconds]));
+    on("hear", () => hear(Number($("point").value)));
+    on("pin", pin);
+    on("hear-a", actions.a);
+    on("hear-b", actions.b);
+    on("hear-x", hearX);
+    on("is-a", () => tell(0));
+    on("is-b", () => tell(1));
+    on("reveal", () => tell());
+    $("match").addEventListener("change", () => match($("match").checked));
+    $("codec").addEventListener("change", listPoints);
+    for (const side of ["a", "b"]) $(side).addEventListener("change", update);
+    for (const id of ["signal", "difference"]) $(id).addEventListener("change", draw);
+    $("body").addEventListener("keydown", keys);
+    // After a click the player has the focus, so that the space bar plays instead of pressing the button again.
+    $("player").addEventListener("click", (event) => {
+      if (event.detail > 0 && event.target.closest("button")) $("player").focus({ preventScroll: true });
+    });
+    pointer();
+    let width = 0;
+    new ResizeObserver(([entry]) => {
+      if (Math.abs(entry.contentRect.width - width) < 1) return;
+      width = entry.contentRect.width;
+      draw();
+    }).observe($("plot"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    new MutationObserver(draw).observe(document.documentElement, { attributes: true });
+  }
+
+  // Opens a clip, and a source of it if named, from elsewhere on the page. False if there is no audio of it.
+  codecbench.listen = (id, codec, point) => {
+    const next = manifest.clips.find((each) => each.id === id);
+    if (!next) return false;
+    const opened = next === clip ? Promise.resolve() : openClip(next);
+    opened.then(() => {
+      const index = clip === next ? indexOf([codec, point]) : -1;
+      if (index > 0) hear(index);
+    });
+    document.getElementById("listen").scrollIntoView();
+    $("player").focus({ preventScroll: true });
+    return true;
+  };
+
+  // What the player does, for tests and for the curious.
+  codecbench.player = {
+    get clip() { return clip && clip.id; },
+    get current() { return hearsX ? "X" : clip && transport && label(transport.source); },
+    get position() { return transport && transport.position(); },
+    get clock() { return transport && transport.context.currentTime; },
+    get playing() { return Boolean(transport && transport.playing); },
+    get loop() { return transport && transport.loop && transport.region; },
+    get gain() { return transport && transport.level(transport.source); },
+    buffer: (index) => transport.buffer(index),
+  };
+
+  listClips();
+  wire();
+  $("body").hidden = false;
+})();
