@@ -149,10 +149,7 @@ def _conditions(
     metrics: list[str],
 ) -> Iterator[Condition]:
     groups = [dict(tuple(frame.groupby(["content", "codec", "point"], sort=False))) for frame in frames]
-    asked = {
-        content: [m for m in metrics if all(m in metrics_of(frame, metrics, content) for frame in frames)]
-        for content in {content for content, *_ in pairs}
-    }
+    asked = {content: metrics_of(frames[0], metrics, content) for content in {content for content, *_ in pairs}}
     seed = int(runs[0].info.get("seed") or 0)
     for content, one, two in pairs:
         parts = [
@@ -187,7 +184,9 @@ def _change(metric: str, base: dict[Clip, dict[str, Any]], new: dict[Clip, dict[
     clusters = {k: (k[0], row["speaker"], "" if row["speaker"] else k[1]) for k, row in base.items()}
     both = [k for k in one if math.isfinite(one[k]) and math.isfinite(two[k])]
     lost = Counter(
-        new[k][f"{metric}_reason"] or "infinite" for k in one if math.isfinite(one[k]) and not math.isfinite(two[k])
+        new[k][f"{metric}_reason"] or ("infinite" if math.isinf(two[k]) else "no_row")
+        for k in one
+        if math.isfinite(one[k]) and not math.isfinite(two[k])
     )
     return Change(
         metric=metric,

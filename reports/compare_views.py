@@ -175,7 +175,7 @@ def markdown(comparison: Comparison, verdict: Verdict) -> str:
     rows.sort(key=lambda row: row.order)
     if rows:
         lines = [
-            "| codec | kbit/s | metric | BASE | NEW | NEW − BASE | | n |",
+            "| codec | kbit/s | metric | BASE | NEW | NEW − BASE | change | n |",
             "| --- | ---: | --- | ---: | ---: | ---: | --- | ---: |",
         ]
         several = len({row.condition.content for row in rows}) > 1
