@@ -32,10 +32,10 @@ class Status:
 
 
 class View:
-    """A run folder, read once."""
+    """A run folder, read once; or a run in memory."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run = tables.read(run_dir)
+    def __init__(self, run: Path | tables.Run) -> None:
+        self.run = run if isinstance(run, tables.Run) else tables.read(run)
         self.frame = tables.frame_of(self.run)
         self.summary = tables.summary_of(self.run, self.frame)
 
@@ -180,6 +180,7 @@ class View:
         bad = [c["name"] for c in self.checks if not c["passed"]]
         lost = int((self.run.clips["status"] == "failed").sum())
         notes = []
+        merged = tuple(self.run.info.get("merged") or ())  # what was made of several runs, see `merge.py`
         if bad:
             notes.append(f"Failed: {', '.join(bad)}. Until this is explained, trust no number of this run.")
         if state != "complete":
@@ -191,11 +192,11 @@ class View:
         if not self.checks:
             notes.append("No self-check was made.")
         if bad:
-            return Status("bad", f"{len(bad)} of {len(self.checks)} self-checks failed", tuple(notes))
+            return Status("bad", f"{len(bad)} of {len(self.checks)} self-checks failed", (*notes, *merged))
         if notes:
             title = "Complete, with gaps" if state == "complete" else "Not complete"
-            return Status("warn", title, tuple(notes))
-        return Status("good", f"Complete; all {len(self.checks)} self-checks passed", ())
+            return Status("warn", title, (*notes, *merged))
+        return Status("good", f"Complete; all {len(self.checks)} self-checks passed", merged)
 
     @cached_property
     def gpu(self) -> str:
