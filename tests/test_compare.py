@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +13,9 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from codecbench.bench import cli
 from codecbench.bench.cli import main
+from codecbench.bench.metrics import registry
 from codecbench.bench.statistics import Mean, paired_difference
 from codecbench.reports.compare import Change, Comparison, Condition, compare
 from codecbench.reports.gate import RuleError, judge, parse
@@ -220,6 +224,15 @@ def test_hostile_names_stay_text(run, tmp_path, capsys):
 def test_usage(run, capsys, args, said):
     assert bench(run, run, *args) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_workflow_in_the_docs_has_valid_commands(run):
+    text = (Path(cli.__file__).parents[2] / "docs/ci.md").read_text()
+    steps = [" ".join(step.split()) for step in re.findall(r"run: >\n((?: {10}.*\n)+)", text)]
+    parsed = [cli.build_parser().parse_args(shlex.split(step)[1:]) for step in steps]
+    assert [args.command for args in parsed] == ["run", "compare"]
+    metrics = {name: registry.get(name).__dict__ for name in parsed[0].metrics.split(",")}
+    assert len([parse(bound, metrics) for bound in parsed[1].fail_if]) == 4
 
 
 def test_no_run_folder(run, tmp_path, capsys):
