@@ -31,11 +31,12 @@ def available(run: Run) -> dict[tuple[str, str, str], float | None]:
     return {(p["content"], p["codec"], p["point"]): p["kbps_nominal"] for p in points.to_dict("records")}
 
 
-def pairs(base: Run, new: Run, maps: Sequence[str]) -> tuple[list[tuple[str, Point, Point]], dict[str, str]]:
-    """What is compared with what: (content, point of BASE, point of NEW); and what of BASE has no counterpart."""
+def pairs(base: Run, new: Run, maps: Sequence[str]) -> tuple[list[tuple[str, Point, Point]], dict[str, str], list[str]]:
+    """What is compared with what: (content, point of BASE, point of NEW); what of BASE has no counterpart; notes."""
     there = available(new)
     reasons = {(p["codec"], p["point"]): p["unavailable"] for p in new.points.to_dict("records")}
-    wanted = [pair for text in maps for pair in _mapped(base, new, text)]
+    notes: list[str] = []
+    wanted = [pair for text in maps for pair in _mapped(base, new, text, notes)]
     found, gone = [], {}
     for content, *point in available(base):
         one = (point[0], point[1])
@@ -48,11 +49,11 @@ def pairs(base: Run, new: Run, maps: Sequence[str]) -> tuple[list[tuple[str, Poi
     for one, _ in wanted:
         if one not in {key[1:] for key in available(base)}:
             gone[" ".join(one)] = "could not run in BASE"
-    return found, gone
+    return list(dict.fromkeys(found)), gone, notes  # two maps may name the same pair
 
 
-def _mapped(base: Run, new: Run, text: str) -> list[tuple[Point, Point]]:
-    """The points that "A[@P][=B[@Q]]" pairs."""
+def _mapped(base: Run, new: Run, text: str, notes: list[str]) -> list[tuple[Point, Point]]:
+    """The points that "A[@P][=B[@Q]]" pairs; points of two codecs that have no partner are noted."""
     left, equals, right = text.partition("=")
     one, one_label = _named(base, "BASE", left)
     two, two_label = _named(new, "NEW", right if equals else left)
@@ -65,8 +66,12 @@ def _mapped(base: Run, new: Run, text: str) -> list[tuple[Point, Point]]:
         raise CompareError(
             f"{one} has the points {', '.join(labels)} and {two} has {', '.join(others)}; pair them, such as {example}"
         )
-    # A label that only one of two different codecs has is no loss; one that the same codec has no more is.
-    return [((one, label), (two, label)) for label in labels if label in others or one == two]
+    if one == two:  # a point that the codec has no more is a loss
+        return [((one, label), (two, label)) for label in labels]
+    alone = [f"{one} {label}" for label in labels if label not in others]
+    alone += [f"{two} {label}" for label in others if label not in labels]
+    notes += [f"without a partner of the same label: {', '.join(alone)}"] if alone else []
+    return [((one, label), (two, label)) for label in labels if label in others]
 
 
 def _named(run: Run, side: str, text: str) -> tuple[str, str]:

@@ -120,8 +120,9 @@ def compare(base_dir: Path, new_dir: Path, maps: Sequence[str] = ()) -> Comparis
     """
     base, new = read(base_dir), read(new_dir)
     frames = frame_of(base), frame_of(new)
-    pairs, gone = comparable.pairs(base, new, maps)
-    same, clip_obstacles, notes = comparable.clips(base, new)
+    pairs, gone, notes = comparable.pairs(base, new, maps)
+    same, clip_obstacles, clip_notes = comparable.clips(base, new)
+    notes += clip_notes
     metrics, other = comparable.metrics(base, new)
     unchanged = [name for name in metrics if name not in other]
     conditions = _conditions((base, new), frames, pairs, same, unchanged)

@@ -16,7 +16,8 @@ from .markdown import text as escaped
 from .numbers import MISSING, kbps, number, rtf
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.table import Table
 
 #: rows of the Markdown table; what is left out is counted below it
 ROWS = 20
@@ -50,7 +51,10 @@ def show(comparison: Comparison, verdict: Verdict, console: Console) -> None:
     if not console.is_terminal:  # a pipe has no width
         console = Console(file=console.file, width=1000, highlight=False)
     for content in dict.fromkeys(c.content for c in comparison.conditions):
-        console.print(_table(comparison, content, console))
+        table, left_out = _table(comparison, content, console)
+        console.print(table)
+        if left_out:
+            console.print(Text(f"Left out for want of width: {left_out}; --json has it.", style="dim"))
     if comparison.conditions:
         console.print(Text(NOTE + " ± half of the interval. kbit/s and RTF (informational): BASE → NEW.", style="dim"))
     for style, line in _remarks(comparison, verdict):
@@ -86,8 +90,8 @@ def _lost(condition: Condition) -> str:
     return "; ".join([*lost, *(f"no {c.metric}: {counts_text(c.lost)}" for c in condition.changes if c.lost)])
 
 
-def _table(comparison: Comparison, content: str, console: Console) -> RenderableType:
-    """One row a condition; on a terminal too narrow for it, one row a metric."""
+def _table(comparison: Comparison, content: str, console: Console) -> tuple[Table, str]:
+    """One row a condition; on a terminal too narrow for it, one row a metric, and what that leaves out."""
     from rich import box
     from rich.measure import Measurement
     from rich.table import Table
@@ -116,7 +120,7 @@ def _table(comparison: Comparison, content: str, console: Console) -> Renderable
         for m, cell in zip(metrics, cells, strict=True):
             narrow.add_row(*map(Text, (condition.name, _title(comparison, m), cell, n)))
     fits = Measurement.get(console, console.options.update(max_width=2000), wide).maximum <= console.width
-    return wide if fits else narrow
+    return (wide, "") if fits else (narrow, "kbit/s and RTF")
 
 
 def _title(comparison: Comparison, metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -18,9 +19,11 @@ from codecbench.bench.cli import main
 from codecbench.bench.metrics import registry
 from codecbench.bench.statistics import Mean, paired_difference
 from codecbench.reports.compare import Change, Comparison, Condition, compare
+from codecbench.reports.compare_views import show
 from codecbench.reports.gate import RuleError, judge, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from small_run import copy, small_run
 
 METRICS = {
@@ -233,6 +236,25 @@ def test_the_workflow_in_the_docs_has_valid_commands(run):
     assert [args.command for args in parsed] == ["run", "compare"]
     metrics = {name: registry.get(name).__dict__ for name in parsed[0].metrics.split(",")}
     assert len([parse(bound, metrics) for bound in parsed[1].fail_if]) == 4
+
+
+def test_a_point_without_a_partner_is_told(run, tmp_path, capsys):
+    changes = [f"UPDATE {t} SET codec = 'mine' WHERE codec = 'opus'" for t in ("points", "results", "scores")]
+    new = copy(run, tmp_path / "new", *changes, "DELETE FROM points WHERE point = '24'")
+    assert bench(run, new, "--map", "opus=mine", "--fail-if", "stoi<0") == 0
+    text = capsys.readouterr().out
+    assert "opus 6 → mine 6" in text
+    assert "without a partner of the same label: opus 24" in text
+
+
+def test_a_narrow_terminal(run):
+    comparison = compare(run, run, ["opus@24=opus@6"])
+    console = Console(width=60, force_terminal=True, color_system=None, file=io.StringIO())
+    show(comparison, judge(comparison, []), console)
+    text = console.file.getvalue()
+    assert "Left out for want of width: kbit/s and RTF" in text
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.count("▼") == 3  # two metrics and the legend
 
 
 def test_no_run_folder(run, tmp_path, capsys):
