@@ -14,33 +14,15 @@ import pytest
 import soundfile as sf
 from codecbench.bench.cache import Files
 from codecbench.bench.cli import main
-from codecbench.corpora._open import open_corpus
 from codecbench.reports.audio import clip_id, package
 from codecbench.reports.clips import ClipError, choose, order_of_points
 from codecbench.reports.view import View
-
-HOSTILE = "<img src=x onerror=window.hacked=1>"
-COMMAND = ["run", "--codecs", "opus@6+12,pcm@8", "--metrics", "stoi", "--no-timing", "--quiet", "--jobs", "1"]
+from listen_run import COMMAND, HOSTILE, make_run
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run over two speech clips and one stereo part of a file, which has a hostile name: (run, cache, corpus)."""
-    root = tmp_path_factory.mktemp("listen")
-    corpus, cache = root / "corpus", root / "cache"
-    corpus.mkdir()
-    for item in open_corpus("speech", "speech")[:2]:
-        shutil.copy(item.path, corpus / item.path.name)
-    item = open_corpus("music", "music")[0]
-    samples, rate = sf.read(item.path)
-    sf.write(corpus / "long.wav", samples[: 4 * rate], rate, subtype="PCM_24")
-    rows = [f"{path.name},{path.stem},," for path in sorted(corpus.glob("*.flac"))]
-    manifest = "\n".join(["file,id,start,seconds", *rows, f"long.wav,{HOSTILE},1.5,2"])
-    (corpus / "manifest.csv").write_text(manifest + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CODECBENCH_CACHE", str(cache))
-        assert main([*COMMAND, "--corpus", str(corpus / "manifest.csv"), "--out", str(root / "run")]) == 0
-    return root / "run", cache, corpus
+    return make_run(tmp_path_factory.mktemp("listen"))
 
 
 @pytest.fixture

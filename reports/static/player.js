@@ -14,11 +14,9 @@
   let clip = null;
   let pins = []; // source on each key
   let open = 0; // counts clips opened: what an earlier one still awaited is not shown
-  let drawing = 0; // counts pictures
-  let blind = null; // X while it is heard or not yet told: {is, told}
+  let blind = new codecbench.Blind();
   let hearsX = false;
-  let tally = { right: 0, of: 0 };
-  let scale = null; // of the pictures, from the reference
+  let scale = null; // of the pictures
 
   function el(tag, properties = {}, ...children) {
     const node = Object.assign(document.createElement(tag), properties);
@@ -56,8 +54,7 @@
     const turn = ++open;
     const settings = transport && { matched: transport.matched };
     if (transport) transport.close();
-    [clip, blind, hearsX, scale] = [next, null, false, null];
-    tally = { right: 0, of: 0 };
+    [clip, blind, hearsX, scale] = [next, new codecbench.Blind(), false, null];
     for (const button of $("clips").querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(button.dataset.clip === clip.id));
     }
@@ -79,6 +76,7 @@
     ].filter(Boolean).join(" · ");
     assignKeys();
     listSources();
+    listOthers();
     listAbsent();
     ["a", "b"].forEach((side, index) => fill($(side), Math.min(index, clip.sources.length - 1)));
     $("x-says").textContent = "";
@@ -87,9 +85,7 @@
       .buffer(0)
       .then((reference) => {
         if (turn !== open) return undefined;
-        const channels = channelsOf(reference);
-        const peak = channels.reduce((most, c) => c.reduce((m, v) => Math.max(m, Math.abs(v)), most), 1e-4);
-        scale = { peak, top: codecbench.loudest(channels, clip.rate) };
+        scale = codecbench.scale(reference, clip.rate);
         return hear(0);
       })
       .catch((error) => turn === open && fail(0, error));
@@ -127,13 +123,16 @@
         return button;
       }),
     );
+    update();
+  }
+
+  function listOthers() {
     const codecs = [...new Set(clip.sources.filter((s) => s.codec).map((s) => s.codec))].sort();
     $("codec").replaceChildren(...codecs.map((codec) => el("option", { value: codec, textContent: codec })));
     $("key").replaceChildren(
-      ...Array.from({ length: KEYS - 1 }, (_, i) => el("option", { value: i + 1, textContent: i + 2 })),
+      ...Array.from({ length: KEYS - 1 }, (_, i) => el("option", { value: i + 2, textContent: i + 2 })),
     );
     listPoints();
-    update();
   }
 
   function byRate(a, b) {
@@ -167,7 +166,7 @@
   }
 
   function pin() {
-    const key = Number($("key").value), index = Number($("point").value);
+    const key = Number($("key").value) - 1, index = Number($("point").value);
     const pairs = chosen.get(clip.content) || pins.map(pairOf);
     while (pairs.length < key) pairs.push(null);
     pairs[key] = pairOf(index);
@@ -202,7 +201,7 @@
     hearsX = asX;
     say(asX ? "Now: X" : `Now: ${[label(index), rate(clip.sources[index])].filter(Boolean).join(", ")}`);
     update();
-    draw();
+    plot.draw();
   }
 
   async function toggle() {
@@ -225,32 +224,14 @@
   }
 
   function hearX() {
-    if (!blind || blind.told) {
-      const sides = ["a", "b"].map((side) => Number($(side).value));
-      if (sides[0] === sides[1]) {
-        $("x-says").textContent = "Choose two different sources for A and B.";
-        return;
-      }
-      blind = { sides, is: crypto.getRandomValues(new Uint8Array(1))[0] & 1, told: false };
-      $("x-says").textContent = "X is A or B, drawn by chance.";
-    }
-    hear(blind.sides[blind.is], true);
+    const problem = blind.draw(["a", "b"].map((side) => Number($(side).value)));
+    $("x-says").textContent = problem || (blind.open ? "X is A or B, drawn by chance." : "");
+    if (!problem) hear(blind.source, true);
   }
 
   function tell(guess) {
-    if (!blind || blind.told) {
-      $("x-says").textContent = "Hear X first.";
-      return;
-    }
-    blind.told = true;
-    const truth = `X was ${"AB"[blind.is]}, ${label(blind.sides[blind.is])}.`;
-    if (guess === undefined) $("x-says").textContent = truth;
-    else {
-      tally.of++;
-      if (guess === blind.is) tally.right++;
-      $("x-says").textContent = `${guess === blind.is ? "Right" : "Wrong"}: ${truth} ${tally.right} of ${tally.of} right.`;
-    }
-    if (hearsX) hear(blind.sides[blind.is]);
+    $("x-says").textContent = blind.tell(guess, label);
+    if (hearsX) hear(blind.source);
     update();
   }
 
@@ -268,16 +249,14 @@
     $("hear-x").setAttribute("aria-pressed", String(hearsX));
     for (const side of ["a", "b"]) {
       $(`hear-${side}`).setAttribute("aria-pressed", String(!hearsX && Number($(side).value) === source));
-      $(`is-${side}`).disabled = !blind || blind.told;
-      $(side).disabled = Boolean(blind && !blind.told);
+      $(`is-${side}`).disabled = !blind.open;
+      $(side).disabled = blind.open;
     }
-    $("reveal").disabled = !blind || blind.told;
+    $("reveal").disabled = !blind.open;
     const [start, end] = transport.region;
     const whole = start === 0 && end === clip.seconds;
     $("clear").disabled = whole;
-    $("region").hidden = whole;
-    $("region").style.left = `${(100 * start) / clip.seconds}%`;
-    $("region").style.width = `${(100 * (end - start)) / clip.seconds}%`;
+    plot.region(transport.region);
     $("region-says").textContent = whole ? "" : `${clock(start)} to ${clock(end)}`;
     scores();
     tick();
@@ -311,81 +290,18 @@
   function tick() {
     if (!transport) return;
     const position = transport.position();
-    $("head").style.left = `${(100 * position) / clip.seconds}%`;
+    plot.head(position);
     const text = `${clock(position)} / ${clock(clip.seconds)}`;
     if (text !== shown) {
       shown = text;
       $("time").textContent = text;
-      $("plot").setAttribute("aria-valuemax", clip.seconds.toFixed(2));
-      $("plot").setAttribute("aria-valuenow", position.toFixed(2));
-      $("plot").setAttribute("aria-valuetext", `${position.toFixed(1)} of ${clip.seconds.toFixed(1)} seconds`);
     }
     if (transport.playing) requestAnimationFrame(tick);
   }
 
-  const channelsOf = (buffer) => Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
+  // Keys and buttons
 
-  async function draw() {
-    const turn = ++drawing, player = transport;
-    const alive = () => turn === drawing && player === transport;
-    const [wave, picture] = [$("wave"), $("spectrogram")];
-    if (!player || !scale) return;
-    picture.dataset.whole = "";
-    const difference = $("difference").checked;
-    if (hearsX || (difference && player.source === 0)) {
-      codecbench.blank(wave, hearsX ? "hidden while X is heard" : "the reference differs from itself by nothing");
-      codecbench.blank(picture, "");
-      return;
-    }
-    try {
-      let channels = channelsOf(await player.buffer(player.source));
-      if (difference) {
-        const reference = channelsOf(await player.buffer(0));
-        channels = channels.map((channel, c) => channel.map((value, i) => value - reference[c][i]));
-      }
-      if (!alive()) return;
-      codecbench.waveform(wave, channels, scale.peak);
-      if (await codecbench.spectrogram(picture, channels, clip.rate, scale.top, alive)) picture.dataset.whole = "yes";
-    } catch (error) {
-      if (alive()) fail(player.source, error);
-    }
-  }
-
-  // Mouse, touch, keys
-
-  function pointer() {
-    const plot = $("plot");
-    let from = null;
-    const at = (event) => {
-      const box = plot.getBoundingClientRect();
-      return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * clip.seconds;
-    };
-    plot.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !transport) return;
-      from = { x: event.clientX, position: at(event) };
-      plot.setPointerCapture(event.pointerId);
-    });
-    const span = (event) => [from.position, at(event)].sort((a, b) => a - b);
-    plot.addEventListener("pointermove", (event) => {
-      if (!from || Math.abs(event.clientX - from.x) < 5) return;
-      const [start, end] = span(event);
-      $("region").hidden = false;
-      $("region").style.left = `${(100 * start) / clip.seconds}%`;
-      $("region").style.width = `${(100 * (end - start)) / clip.seconds}%`;
-    });
-    plot.addEventListener("pointerup", (event) => {
-      if (!from) return;
-      if (Math.abs(event.clientX - from.x) < 5) transport.seek(from.position).then(update);
-      else loop(true, span(event));
-      from = null;
-    });
-    plot.addEventListener("pointercancel", () => {
-      from = null;
-      update();
-    });
-  }
-
-  const seek = (seconds) => transport.seek(transport.position() + seconds).then(update);
+  const seek = (position) => transport.seek(position).then(update);
   const hearSide = (side) => hear(Number($(side).value));
   const actions = {
     " ": toggle,
@@ -396,9 +312,9 @@
     m: () => match(!transport.matched),
     "[": () => loop(true, [transport.position(), transport.region[1]]),
     "]": () => loop(true, [transport.region[0], transport.position()]),
-    arrowleft: () => seek(-STEP),
-    arrowright: () => seek(STEP),
-    home: () => transport.seek(0).then(update),
+    arrowleft: () => seek(transport.position() - STEP),
+    arrowright: () => seek(transport.position() + STEP),
+    home: () => seek(0),
   };
 
   function match(on) {
@@ -438,22 +354,22 @@
     $("match").addEventListener("change", () => match($("match").checked));
     $("codec").addEventListener("change", listPoints);
     for (const side of ["a", "b"]) $(side).addEventListener("change", update);
-    for (const id of ["signal", "difference"]) $(id).addEventListener("change", draw);
+    for (const id of ["signal", "difference"]) $(id).addEventListener("change", () => plot.draw());
     $("body").addEventListener("keydown", keys);
     // After a click the player has the focus, so that the space bar plays instead of pressing the button again.
     $("player").addEventListener("click", (event) => {
       if (event.detail > 0 && event.target.closest("button")) $("player").focus({ preventScroll: true });
     });
-    pointer();
-    let width = 0;
-    new ResizeObserver(([entry]) => {
-      if (Math.abs(entry.contentRect.width - width) < 1) return;
-      width = entry.contentRect.width;
-      draw();
-    }).observe($("plot"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    new MutationObserver(draw).observe(document.documentElement, { attributes: true });
   }
+
+  const plot = new codecbench.Plot({
+    get transport() { return transport; },
+    get scale() { return scale; },
+    get hidden() { return hearsX; },
+    seek,
+    loop,
+    fail,
+  });
 
   // Opens a clip, and a source of it if named, from elsewhere on the page. False if there is no audio of it.
   codecbench.listen = (id, codec, point) => {
