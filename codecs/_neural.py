@@ -287,7 +287,7 @@ def _load(kind: type[NeuralCodec], folder: Path, weights: str, device: str) -> A
     """Once a process; `weights` only tells one content of the folder from another. Raises CodecError."""
     try:
         return kind.load(folder).eval().float().to(device)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # of transformers, safetensors, pickle, ...
         raise CodecError(f"{folder}: its weights cannot be loaded: {error}") from error
 
 

@@ -128,7 +128,8 @@ def mimi(folder: Path) -> None:
     _randomise(model, causal=True)
     for part in (quantizer.semantic_residual_vector_quantizer, quantizer.acoustic_residual_vector_quantizer):
         _draw(model, wave, part.layers, embed, part.input_proj)
-    _level(model, model.decoder.decoder_seanet.layers[-1].conv, wave)
+    # transformers 5 has a module between
+    _level(model, getattr(model.decoder, "decoder_seanet", model.decoder).layers[-1].conv, wave)
     model.save_pretrained(folder)
 
 
@@ -214,6 +215,10 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
 
 def build(name: str, folder: Path) -> None:
     """Write the checkpoint of that name, the same every time."""
+    if takes(name) != "snac":
+        import transformers
+
+        transformers.logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         BUILDERS[name](folder)
