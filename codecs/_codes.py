@@ -1,12 +1,14 @@
-"""How the codes of a neural codec travel: every packet holds the same number of bits, most significant bit first.
+"""How the codes of a neural codec travel, and the operating points that this gives.
 
-A packet is the gain of its frame (a float32, only of models that normalise), then the codes of the first stage in order
-of time, then those of the second, and so on; the last byte is filled up with zeros. Nothing is entropy-coded: the bits
-are what the indices take, ceil(log2(entries)) each.
+Every packet holds the same number of bits, most significant bit first. A packet is the gain of its frame (a float32,
+only of models that normalise), then the codes of the first stage in order of time, then those of the second, and so
+on; the last byte is filled up with zeros. Nothing is entropy-coded: the bits are what the indices take,
+ceil(log2(entries)) each.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._codec import Packet
+from ._codec import Packet, Point
 
 Codes = NDArray[np.integer[Any]]
 Gains = NDArray[np.float32]
 
 GAIN_BITS = 32
+
+CONTENT = ("speech", "music")
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,32 @@ def unpack(layout: Layout, packets: Sequence[Packet], stages: int) -> tuple[list
         raise ValueError(f"packet {int(bad.argmax())} has a code beyond the {layout.entries} entries of a codebook")
     ends = np.cumsum(layout.codes[:stages])[:-1]
     return [stage.reshape(-1) for stage in np.split(columns, ends, axis=1)], gains
+
+
+def point(layout: Layout, stages: int, label: str = "", content: tuple[str, ...] = CONTENT, **params: Any) -> Point:
+    """The point with the first `stages` stages; labelled with its bitrate if with nothing else."""
+    kbps = layout.kbps(stages)
+    return Point(label or f"{kbps:.3g}", kbps, {"stages": stages, **params}, content=content)
+
+
+def doubling(layout: Layout, least: int = 1) -> tuple[Point, ...]:
+    """The points of a model that nobody chose points for: 1, 2, 4, ... stages, and all."""
+    most = len(layout.codes)
+    counts = sorted({most, *(n for n in (2**i for i in range(most.bit_length())) if least <= n <= most)})
+    return tuple(point(layout, n) for n in counts)
+
+
+def bandwidth_points(
+    layout: Layout, frames: int, bandwidths: Sequence[float], content: tuple[str, ...] = CONTENT
+) -> tuple[Point, ...]:
+    """A point a target bandwidth, kbit/s; `frames` a second as the model counts them, rounded up."""
+    return tuple(
+        point(
+            layout,
+            max(1, math.floor(1000 * bandwidth / (frames * math.log2(layout.entries)))),
+            f"{bandwidth:g}",
+            content,
+            bandwidth=bandwidth,
+        )
+        for bandwidth in bandwidths
+    )

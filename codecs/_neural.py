@@ -14,7 +14,6 @@ import functools
 import hashlib
 import importlib
 import json
-import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -34,44 +33,13 @@ from ._device import device_of
 if TYPE_CHECKING:
     import torch
 
-CONTENT = ("speech", "music")
-
-
-def point(layout: Layout, stages: int, label: str = "", content: tuple[str, ...] = CONTENT, **params: Any) -> Point:
-    """The point with the first `stages` stages; labelled with its bitrate if with nothing else."""
-    kbps = layout.kbps(stages)
-    return Point(label or f"{kbps:.3g}", kbps, {"stages": stages, **params}, content=content)
-
-
-def doubling(layout: Layout, least: int = 1) -> tuple[Point, ...]:
-    """The points of a model that nobody chose points for: 1, 2, 4, ... stages, and all."""
-    most = len(layout.codes)
-    counts = sorted({most, *(n for n in (2**i for i in range(most.bit_length())) if least <= n <= most)})
-    return tuple(point(layout, n) for n in counts)
-
-
-def bandwidth_points(
-    layout: Layout, frames: int, bandwidths: Sequence[float], content: tuple[str, ...] = CONTENT
-) -> tuple[Point, ...]:
-    """A point a target bandwidth, kbit/s; `frames` a second as the model counts them, rounded up."""
-    return tuple(
-        point(
-            layout,
-            max(1, math.floor(1000 * bandwidth / (frames * math.log2(layout.entries)))),
-            f"{bandwidth:g}",
-            content,
-            bandwidth=bandwidth,
-        )
-        for bandwidth in bandwidths
-    )
-
 
 class NeuralCodec(Codec):
     """A codec of one kind of model with one set of weights."""
 
     devices = ("cpu", "cuda")
-    # With real weights most of them keep the waveform at their higher rates, but none does at its lowest, and nothing
-    # is known of weights of a user's own.
+    # They need not keep the waveform at their lowest rates, and nothing is known of weights of a user's own: delay is
+    # checked on envelopes.
     parametric = True
     #: what users call this kind of model
     title: str

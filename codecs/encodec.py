@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..bench.models import File, Model
 from . import Point, register
-from ._codes import Layout
-from ._neural import NeuralCodec, bandwidth_points
+from ._codes import Layout, bandwidth_points
+from ._neural import NeuralCodec
 
 if TYPE_CHECKING:
     import torch

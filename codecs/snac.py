@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..bench.models import File, Model
 from . import Point, register
-from ._codes import Layout
-from ._neural import CONTENT, NeuralCodec, point
+from ._codes import CONTENT, Layout, point
+from ._neural import NeuralCodec
 
 if TYPE_CHECKING:
     import torch
