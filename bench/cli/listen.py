@@ -153,6 +153,8 @@ def _print(found: Results) -> None:
         out.print("no trial that counts is finished yet")
     for one in found.excluded:
         out.print(f"excluded: {one.listener}: {one.reason}", markup=False)
+    for line in found.outdated:
+        out.print(f"outdated: {line}", markup=False)
     for line in found.unfinished:
         err.print(f"not finished: {line}", markup=False)
 

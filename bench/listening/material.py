@@ -143,7 +143,9 @@ def _lost(
     if failed:
         parts.append(f"{failed} of {len(candidates)} clips are left out, since a chosen codec failed on them")
     if pruned:
-        again = f"{command} --no-resume" if command and command.startswith("bench") else "the run with resume off"
+        again = "the run with its cache and without resuming"
+        if command and command.startswith("bench "):
+            again = f"{command.replace(' --no-cache', '').replace(' --no-resume', '')} --no-resume"
         parts.append(
             f"{pruned} of {len(candidates)} clips are left out, for their decoded audio is not in the cache {cache}; "
             f"to make it again: `bench cache clear`, then `{again}`"

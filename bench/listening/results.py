@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import statistics
+from ..store import FILE as RUN
+from ..store import Store
 from . import abx, mushra
 from .store import FILE, METHODS, Listening, Rating
 
@@ -53,12 +55,14 @@ class Results:
     ----------
     sessions : method -> sessions that have a finished trial that counts.
     unfinished : sentences on sessions with trials to come; what they have finished counts.
+    outdated : sentences on ratings that do not count, since the run was made anew and decodes to something else now.
     """
 
     scores: tuple[Score, ...]
     excluded: tuple[mushra.Excluded, ...]
     sessions: dict[str, int]
     unfinished: tuple[str, ...]
+    outdated: tuple[str, ...]
 
 
 def summary(folder: Path) -> list[Score]:
@@ -66,7 +70,7 @@ def summary(folder: Path) -> list[Score]:
 
     Raises
     ------
-    ListeningError : a file that cannot be read.
+    ListeningError, StoreError : a file that cannot be read.
     """
     return list(read(folder).scores) if (folder / FILE).exists() else []
 
@@ -90,13 +94,39 @@ def read(folder: Path) -> Results:
     excluded = mushra.screen((who, rating) for who, rating in given if rating.method == "mushra")
     out = {one.listener for one in excluded}
     kept = [(who, rating) for who, rating in given if rating.method != "mushra" or who not in out]
+    kept, outdated = _of_this_run(folder, kept)
     counts = {method: len({r.session for _, r in given if r.method == method}) for method in METHODS}
     unfinished = tuple(
         f"{s['method']} of {s['listener']}: {s['done']} of {s['trials']} trials, training included"
         for s in sessions
         if s["done"] < s["trials"]
     )
-    return Results(_scores(kept), tuple(excluded), {m: n for m, n in counts.items() if n}, unfinished)
+    return Results(_scores(kept), tuple(excluded), {m: n for m, n in counts.items() if n}, unfinished, outdated)
+
+
+def _of_this_run(folder: Path, given: list[tuple[str, Rating]]) -> tuple[list[tuple[str, Rating]], tuple[str, ...]]:
+    """The ratings of what the run holds now, and what is to be said of the others.
+
+    A score of today's codec must not stand beside what people said of another version of it.
+    """
+    if not (folder / RUN).exists():
+        return given, ()
+    store = Store(folder)
+    try:
+        rows = store.rows("SELECT corpus, clip, codec, point, wave FROM results")
+    finally:
+        store.close()
+    waves = {(r["corpus"], r["clip"], r["codec"], r["point"]): r["wave"] for r in rows}
+    kept, old = [], Counter[str]()
+    for who, rating in given:
+        key = (rating.corpus, rating.clip, rating.codec, rating.point)
+        if rating.wave and waves.get(key) != rating.wave:
+            old[f"{rating.method} of {rating.codec}@{rating.point}"] += 1
+        else:
+            kept.append((who, rating))
+    return kept, tuple(
+        f"{what}: {count} ratings do not count, the run no longer holds what was heard" for what, count in old.items()
+    )
 
 
 def _scores(given: Iterable[tuple[str, Rating]]) -> tuple[Score, ...]:

@@ -134,6 +134,7 @@ class Test:
             is_reference=int(one.codec == REFERENCE),
             is_anchor=int(one.role == "anchor"),
             is_training=int(trial.training),
+            wave=one.wave,
             rating=rating,
             answer=answer,
             position=_seconds(body, "position"),

@@ -40,7 +40,8 @@ class Rating:
     """One judgement.
 
     rating: MUSHRA 0 to 100, ACR 1 to 5, ABX 1 if the answer was right, else 0. codec "reference" without a point is the
-    reference itself. answer: ABX only, "A" or "B". position: of the playback in the clip when the judgement was made;
+    reference itself. wave: key of the decoded clip that was heard, empty for what is no codec of the run.
+    answer: ABX only, "A" or "B". position: of the playback in the clip when the judgement was made;
     seconds: since the trial was shown. trial: place in the session from 0; condition: place in the trial from 0.
     """
 
@@ -56,6 +57,7 @@ class Rating:
     is_reference: int
     is_anchor: int
     is_training: int
+    wave: str
     rating: float
     answer: str
     position: float
