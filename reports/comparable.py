@@ -108,7 +108,7 @@ def _differ(one: dict[str, Any], two: dict[str, Any]) -> bool:
     """True if both are known and not the same audio; the part of a file shows in its length."""
     if one["sha256"] and two["sha256"] and one["sha256"] != two["sha256"]:
         return True
-    return any(known(one[k]) and known(two[k]) and one[k] != two[k] for k in ("seconds", "rate", "channels"))
+    return any(known(one[k]) and known(two[k]) and one[k] != two[k] for k in ("start", "seconds", "rate", "channels"))
 
 
 def known(value: float | None) -> bool:
