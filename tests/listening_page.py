@@ -38,3 +38,9 @@ def ratings(server) -> list[dict]:
 def trial_number(page, number: int | None) -> None:
     wanted = "null" if number is None else number
     until(page, f"listening.state()?.current === {wanted} && document.querySelector('main').ariaBusy === 'false'")
+
+
+def settle(page) -> None:
+    """Wait until the sliders' last moves have been sent and stored."""
+    page.wait_for_timeout(400)
+    page.evaluate("listening.stored()")
