@@ -13,11 +13,13 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from codecbench.bench import runner
 from codecbench.bench.cli import main
 from codecbench.bench.tokens import add_codes, entropy_bits
 from codecbench.codecs import CodecError, Encoded, Tokens, registry
@@ -55,13 +57,13 @@ def bench(clips, codecs, *more):
 
 
 def rows(query=f"SELECT {COLUMNS} FROM tokens ORDER BY codec, point, stage"):
-    with sqlite3.connect("r/results.sqlite") as db:
+    with closing(sqlite3.connect("r/results.sqlite")) as db:
         db.row_factory = sqlite3.Row
         return [dict(row) for row in db.execute(query)]
 
 
 def change(sql):
-    with sqlite3.connect("r/results.sqlite") as db:
+    with closing(sqlite3.connect("r/results.sqlite", isolation_level=None)) as db:
         db.execute(sql)
 
 
@@ -266,6 +268,23 @@ def test_counts_of_other_units_than_are_there_go(clips, monkeypatch):
     assert bench(clips, "t_known") == 0
     assert [r["codes"] for r in rows()] == [350, 350, 700]
     assert rows()[0]["seconds"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("what", ["codec", "clip"])
+def test_a_run_stopped_before_its_units_shows_no_counts_of_old_ones(clips, monkeypatch, what):
+    assert bench(clips, "t_known@1") == 0
+    assert [r["codes"] for r in rows()] == [400]
+    if what == "codec":
+        monkeypatch.setenv("CODECBENCH_TEST_VERSION", "2")
+    else:
+        sf.write(clips / "mono.wav", np.zeros(16000), 16000)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_run_units", stop)
+    assert bench(clips, "t_known@1") == 130
+    assert rows() == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
