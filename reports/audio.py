@@ -42,7 +42,7 @@ FOLDER_BUDGET = 40_000_000
 FILE_BUDGET = 15_000_000
 
 #: of the page, in this order
-SCRIPTS = ("spectrum.js", "plot.js", "transport.js", "blind.js", "player.js")
+SCRIPTS = ("spectrum.js", "plot.js", "transport.js", "blind.js", "sources.js", "player.js")
 STYLE = "player.css"
 
 #: bytes around the list of a clip's files in its script

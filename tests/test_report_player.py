@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 from codecbench import reports
 from codecbench.bench.cache import Files
-from codecbench.reports.audio import SCRIPTS, STYLE, package
+from codecbench.reports.audio import FOLDER_BUDGET, SCRIPTS, STYLE, package
 from codecbench.reports.view import View
 from listen_run import HOSTILE, make_run
 
@@ -51,18 +51,18 @@ AudioNode.prototype.connect = function (to, ...rest) {
 """
 
 
-def write_page(folder, run, cache, single=False):
+def write_page(folder, run, cache, single=False, budget=FOLDER_BUDGET):
     """A page with nothing but the section; returns the manifest."""
     import jinja2
 
-    got = package(View(run), Files(cache), None if single else folder)
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True)
-    section = environment.get_template("templates/listen.html").render(listen=got)
+    got = package(View(run), Files(cache), None if single else folder, budget)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
+    section = environment.get_template("listen.html").render(listen=got)
     scripts = [(HERE / "static" / name).read_text() for name in SCRIPTS]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
     allowed = " ".join(["'self'", *(f"'sha256-{each}'" for each in hashes)])
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}"
-    css = (HERE / "page.css").read_text() + (HERE / "static" / STYLE).read_text()
+    css = next(HERE.rglob("page.css")).read_text() + (HERE / "static" / STYLE).read_text()
     folder.mkdir(exist_ok=True)
     (folder / "index.html").write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Listen</title>'
@@ -229,6 +229,21 @@ def test_what_reaches_the_loudspeaker_goes_on_at_the_same_sample(visit, site):
     inside = slice(at, at + fade)
     assert (part[inside] >= low[inside] - 1e-3).all()
     assert (part[inside] <= high[inside] + 1e-3).all()
+
+
+def test_a_source_chosen_before_the_clip_has_loaded_stays_chosen(visit, site):
+    page, clip = visit(), of(site[1])
+    page.evaluate(
+        """(id) => {
+          document.querySelector(`#listen-clips [data-clip="${id}"]`).click();
+          document.querySelectorAll("#listen-pins button")[2].click();
+          document.getElementById("listen-play").click();
+        }""",
+        clip.id,
+    )
+    until(page, "codecbench.player.position > 0.3")
+    assert state(page, "current") == title(clip.sources[2])
+    page.wait_for_selector("#listen-spectrogram[data-whole=yes]")
 
 
 def test_everything_works_by_keyboard_alone(visit, site):
@@ -481,4 +496,13 @@ def test_other_parts_of_the_page_can_open_a_clip(visit, site):
     page, clip = visit(), of(site[1])
     assert page.evaluate(f"codecbench.listen('{clip.id}', 'opus', '12')") is True
     until(page, "codecbench.player.current === 'opus 12'")
+    assert page.evaluate("codecbench.listen('0000000000000000')") is False
+
+
+def test_a_page_without_audio_says_so(visit, made, tmp_path):
+    write_page(tmp_path / "none", *made[:2], budget=1000)
+    page = visit(tmp_path / "none")
+    text = page.inner_text("#listen")
+    assert "There is no audio of this run on this page." in text
+    assert "3 more clips were chosen and are not here" in text
     assert page.evaluate("codecbench.listen('0000000000000000')") is False

@@ -1,15 +1,20 @@
 // The section Listen: chooses a clip and its sources, shows what is heard. Names reach the page as text alone.
 (() => {
   "use strict";
-  const codecbench = (window.codecbench = window.codecbench || {});
+  const codecbench = window.codecbench;
+  const { el, rate, title } = codecbench;
   const $ = (id) => document.getElementById(`listen-${id}`);
 
-  const KEYS = 9; // 1 to 9
+  if (!$("manifest")) {
+    codecbench.listen = () => false; // a page without audio
+    return;
+  }
+
   const STEP = 1; // seconds that an arrow key seeks
   const SHORTEST = 0.05; // seconds of a loop
 
   const manifest = JSON.parse($("manifest").textContent);
-  const chosen = new Map(); // content -> [codec, point] pairs that the user put on keys
+  const onKeys = new codecbench.Keys();
   let transport = null;
   let clip = null;
   let pins = []; // source on each key
@@ -18,16 +23,8 @@
   let hearsX = false;
   let scale = null; // of the pictures
 
-  function el(tag, properties = {}, ...children) {
-    const node = Object.assign(document.createElement(tag), properties);
-    node.append(...children);
-    return node;
-  }
-
-  const name = (source) => (source.codec ? `${source.codec} ${source.point}` : "reference");
-  const rate = (source) => (/\d/.test(source.kbps) ? `${source.kbps} kbit/s` : "");
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
-  const label = (index) => name(clip.sources[index]);
+  const label = (index) => title(clip.sources[index]);
 
   function say(text, bad = false) {
     $("now").textContent = text;
@@ -74,11 +71,12 @@
       clip.why,
       [clip.licence, clip.credit].filter(Boolean).join(", "),
     ].filter(Boolean).join(" · ");
-    assignKeys();
     listSources();
-    listOthers();
+    codecbench.listCodecs($("codec"), clip);
+    listPoints();
+    codecbench.listAll($("a"), clip, 0);
+    codecbench.listAll($("b"), clip, 1);
     listAbsent();
-    ["a", "b"].forEach((side, index) => fill($(side), Math.min(index, clip.sources.length - 1)));
     $("x-says").textContent = "";
     say(`Loading ${clip.clip}`);
     return transport
@@ -86,7 +84,8 @@
       .then((reference) => {
         if (turn !== open) return undefined;
         scale = codecbench.scale(reference, clip.rate);
-        return hear(0);
+        if (!transport.wanted) return hear(0);
+        return plot.draw(); // another source was chosen meanwhile
       })
       .catch((error) => turn === open && fail(0, error));
   }
@@ -98,16 +97,8 @@
 
   // The sources and their keys
 
-  const pairOf = (index) => [clip.sources[index].codec, clip.sources[index].point];
-  const indexOf = (pair) => (pair ? clip.sources.findIndex((s) => s.codec === pair[0] && s.point === pair[1]) : -1);
-
-  // What the user put on keys for this kind of content, else the first sources of the clip.
-  function assignKeys() {
-    const own = (chosen.get(clip.content) || []).map(indexOf);
-    pins = own.some((index) => index > 0) ? own : clip.sources.map((_, index) => index).slice(0, KEYS);
-  }
-
   function listSources() {
+    pins = onKeys.of(clip);
     $("pins").replaceChildren(
       ...pins.map((index, key) => {
         if (index < 0) return el("span", { className: "listen-gap", textContent: `${key + 1} not here` });
@@ -116,7 +107,7 @@
           "button",
           { type: "button", onclick: () => hear(index) },
           el("kbd", { textContent: key + 1 }),
-          el("span", { textContent: name(source) }),
+          el("span", { textContent: title(source) }),
           el("small", { textContent: source.codec ? rate(source) || source.family : "original" }),
         );
         button.dataset.source = index;
@@ -126,52 +117,11 @@
     update();
   }
 
-  function listOthers() {
-    const codecs = [...new Set(clip.sources.filter((s) => s.codec).map((s) => s.codec))].sort();
-    $("codec").replaceChildren(...codecs.map((codec) => el("option", { value: codec, textContent: codec })));
-    $("key").replaceChildren(
-      ...Array.from({ length: KEYS - 1 }, (_, i) => el("option", { value: i + 2, textContent: i + 2 })),
-    );
-    listPoints();
-  }
-
-  function byRate(a, b) {
-    const number = (i) => parseFloat(clip.sources[i].kbps) || parseFloat(clip.sources[i].point) || 0;
-    return number(a) - number(b);
-  }
-
-  function pointsOf(codec) {
-    return clip.sources.map((_, i) => i).filter((i) => clip.sources[i].codec === codec).sort(byRate);
-  }
-
-  function option(index, text) {
-    return el("option", { value: index, textContent: text });
-  }
-
-  function listPoints() {
-    const text = (i) => [clip.sources[i].point, rate(clip.sources[i])].filter(Boolean).join(", ");
-    $("point").replaceChildren(...pointsOf($("codec").value).map((i) => option(i, text(i))));
-  }
-
-  function fill(select, index) {
-    const groups = new Map();
-    clip.sources.forEach((source, i) => source.codec && groups.set(source.codec, (groups.get(source.codec) || []).concat(i)));
-    select.replaceChildren(
-      option(0, "reference"),
-      ...[...groups.keys()].sort().map((codec) =>
-        el("optgroup", { label: codec }, ...groups.get(codec).sort(byRate).map((i) => option(i, label(i)))),
-      ),
-    );
-    select.value = index;
-  }
+  const listPoints = () => codecbench.listPoints($("point"), clip, $("codec").value);
 
   function pin() {
-    const key = Number($("key").value) - 1, index = Number($("point").value);
-    const pairs = chosen.get(clip.content) || pins.map(pairOf);
-    while (pairs.length < key) pairs.push(null);
-    pairs[key] = pairOf(index);
-    chosen.set(clip.content, pairs);
-    assignKeys();
+    const index = Number($("point").value);
+    onKeys.put(clip, Number($("key").value), index);
     listSources();
     hear(index);
   }
@@ -192,6 +142,7 @@
 
   async function hear(index, asX = false) {
     const turn = open, player = transport;
+    if (!player) return;
     try {
       if (!(await player.select(index)) || turn !== open) return;
     } catch (error) {
@@ -218,7 +169,7 @@
   }
 
   function loop(on, region) {
-    if (region && region[1] - region[0] < SHORTEST) return;
+    if (!transport || (region && region[1] - region[0] < SHORTEST)) return;
     transport.setLoop(on, region).then(update);
     update();
   }
@@ -271,7 +222,7 @@
       ? "Scores are hidden while X is heard."
       : "This is the reference; decoded clips are scored against it.";
     if (!plain) return;
-    $("scores-of").textContent = name(source);
+    $("scores-of").textContent = title(source);
     $("scores-rows").replaceChildren(
       ...manifest.metrics[clip.content].map((heading, i) =>
         el(
@@ -308,16 +259,17 @@
     x: hearX,
     a: () => hearSide("a"),
     b: () => hearSide("b"),
-    l: () => loop(!transport.loop),
+    l: () => transport && loop(!transport.loop),
     m: () => match(!transport.matched),
-    "[": () => loop(true, [transport.position(), transport.region[1]]),
-    "]": () => loop(true, [transport.region[0], transport.position()]),
+    "[": () => transport && loop(true, [transport.position(), transport.region[1]]),
+    "]": () => transport && loop(true, [transport.region[0], transport.position()]),
     arrowleft: () => seek(transport.position() - STEP),
     arrowright: () => seek(transport.position() + STEP),
     home: () => seek(0),
   };
 
   function match(on) {
+    if (!transport) return;
     transport.setMatched(on);
     update();
   }
@@ -339,7 +291,7 @@
   function wire() {
     const on = (id, action) => $(id).addEventListener("click", action);
     on("play", toggle);
-    on("loop", () => loop(!transport.loop));
+    on("loop", actions.l);
     on("from", actions["["]);
     on("to", actions["]"]);
     on("clear", () => loop(false, [0, clip.seconds]));
@@ -377,7 +329,7 @@
     if (!next) return false;
     const opened = next === clip ? Promise.resolve() : openClip(next);
     opened.then(() => {
-      const index = clip === next ? indexOf([codec, point]) : -1;
+      const index = clip === next ? codecbench.find(next, codec, point) : -1;
       if (index > 0) hear(index);
     });
     document.getElementById("listen").scrollIntoView();
@@ -398,6 +350,7 @@
   };
 
   listClips();
+  codecbench.listKeys($("key"));
   wire();
   $("body").hidden = false;
 })();
