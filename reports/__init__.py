@@ -9,6 +9,9 @@ numbers.py    how numbers are written
 failures.py   what failed and why
 plots.py      rate-quality curves
 page.py       index.html
+clips.py      which clips one should hear first
+audio.py      their audio, packed for the page
+manifest.py   what can be heard there, as the player reads it
 markdown.py   summary.md
 terminal.py   the summary that ends a run
 write.py      all files of the run folder
