@@ -17,12 +17,14 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile as sf
 from codecbench.bench import runner
 from codecbench.bench.cli import main
 from codecbench.bench.tokens import add_codes, entropy_bits
 from codecbench.codecs import CodecError, Encoded, Tokens, registry
+from codecbench.reports.codebooks import of_point
 from codecbench.reports.frame import load, summary, tokens
 from codecbench.reports.terminal import print_summary
 from rich.console import Console
@@ -180,6 +182,16 @@ def test_a_run_of_known_codes(clips):
         text = console.export_text()
         assert "2–10 of 16–1024" in text
         assert max(len(row.rstrip()) for row in text.splitlines()) <= width
+
+
+@pytest.mark.parametrize(("codes", "bound"), [(8192, 0.6), (8191, math.nan)])
+def test_a_bound_needs_eight_codes_an_entry(codes, bound):
+    stage = {"stage": 1, "reason": "", "size": 1024, "codes": codes, "entropy_bits": 6.0, "used": 9, "perplexity": 64.0}
+    table = pd.DataFrame([stage | {"packets": codes, "seconds": codes / 100}])
+    row = of_point(table, pd.DataFrame({"bits": [codes * 10]}))
+    assert row["bound_kbps"] == pytest.approx(bound, nan_ok=True)
+    assert row["bound_reason"] == ("" if bound > 0 else "few_codes")
+    assert (row["used_mean"], row["perplexity_mean"], row["bits_per_frame"]) == (9, 64, 10)
 
 
 def test_without_codebooks_nothing_is_said(clips, tmp_path):
