@@ -128,7 +128,7 @@ def mimi(folder: Path) -> None:
     _randomise(model, causal=True)
     for part in (quantizer.semantic_residual_vector_quantizer, quantizer.acoustic_residual_vector_quantizer):
         _draw(model, wave, part.layers, embed, part.input_proj)
-    # transformers 5 has a module between
+    # newer transformers have a module between
     _level(model, getattr(model.decoder, "decoder_seanet", model.decoder).layers[-1].conv, wave)
     model.save_pretrained(folder)
 
