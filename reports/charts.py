@@ -43,7 +43,7 @@ def curves(view: View) -> list[dict[str, Any]]:
         table = view.summary[view.summary["content"] == content]
         found = [_chart(view, table, content, metric) for metric in view.metrics_of(content)]
         charts += [chart for chart in found if chart["lines"] or chart["anchors"]]
-    return charts
+    return [{"id": i, **chart} for i, chart in enumerate(charts)]
 
 
 def _chart(view: View, table: pd.DataFrame, content: str, metric: Metric) -> dict[str, Any]:

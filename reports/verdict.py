@@ -124,7 +124,7 @@ def best(ranking: Ranking, names: Sequence[str], title: str) -> str:
 
 
 def resolution(ranking: Ranking, digits: int, unit: str = "") -> str:
-    """How fine the run can see; empty without intervals."""
+    """How fine the run can see, as medians over the pairs; empty without intervals."""
     order = ranking.order[np.isfinite(ranking.mean[ranking.order])]
     if not ranking.clusters or len(order) < 2:
         return ""
@@ -136,8 +136,8 @@ def resolution(ranking: Ranking, digits: int, unit: str = "") -> str:
         return text
     alone = ranking.smallest(corrected=False)
     return (
-        f"{text} The smallest difference that this run can be trusted to see is {amount(smallest, digits)}{unit} "
-        f"between any two points, {amount(alone, digits)}{unit} for one pair named beforehand."
+        f"{text} The smallest difference that such a run finds four times out of five is {amount(smallest, digits)}"
+        f"{unit} among all pairs, {amount(alone, digits)}{unit} for one pair named beforehand."
     )
 
 

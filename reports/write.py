@@ -43,10 +43,15 @@ def write_outputs(store_folder: Path) -> None:
         files["tokens.csv"] = csv(view.stages)
     else:
         (folder / "tokens.csv").unlink(missing_ok=True)
-    figures = {content: plots.curves(view, content) for content in view.contents}
-    drawn = {content: png for content, png in figures.items() if png is not None}
-    files |= {f"rate_quality_{content}.png": png for content, png in drawn.items()}
-    files["index.html"] = page.render(view, drawn).encode()
+    drawn = {}
+    for content in view.contents:
+        for form in ("png", "svg"):
+            figure = plots.curves(view, content, form)
+            if figure is not None:
+                files[f"rate_quality_{content}.{form}"] = figure
+                drawn[content, form] = figure
+    figures = {content: figure for (content, form), figure in drawn.items() if form == "png"}
+    files["index.html"] = page.render(view, figures).encode()
     for name, data in files.items():
         _replace(folder / name, data)
 
