@@ -122,9 +122,12 @@ def _manifest(view: View, heard: list[Heard], absent: list[Absent], spent: int, 
 
 def _remake(view: View) -> str:
     """With its scores still in the cache a unit is not decoded again, so the cache must be cleared first."""
-    words = [word for word in shlex.split(str(view.run.info.get("command") or "bench run")) if word != "--no-cache"]
-    again = [] if "--no-resume" in words else ["--no-resume"]
-    return f"bench cache clear && {shlex.join([*words, *again])}"
+    info = view.run.info
+    again = []
+    for command in info.get("commands") or [info.get("command") or "bench run"]:  # of a merged run: several
+        words = [word for word in shlex.split(str(command)) if word != "--no-cache"]
+        again.append(shlex.join([*words, *([] if "--no-resume" in words else ["--no-resume"])]))
+    return " && ".join(["bench cache clear", *again])
 
 
 def _draft(view: View, choice: Choice, files: Files) -> _Draft | Absent:
