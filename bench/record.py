@@ -26,9 +26,9 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
                 store.delete("tokens", {"reason": reason})
             for reason in PASSING:
                 store.delete("scores", {"reason": reason})
-        hashes = {(clip.item.corpus, clip.item.id): clip.sha256 for clip in plan.clips}
-        for row in store.rows("SELECT corpus, clip, content, sha256 FROM clips"):
-            if hashes.get((row["corpus"], row["clip"])) != row["sha256"]:
+        keys = {(clip.item.corpus, clip.item.id): clip.key for clip in plan.clips}
+        for row in store.rows("SELECT corpus, clip, content, key FROM clips"):
+            if keys.get((row["corpus"], row["clip"])) != row["key"]:
                 for table in ("clips", "results", "scores"):
                     store.delete(table, {"corpus": row["corpus"], "clip": row["clip"]})
                 store.delete("tokens", {"content": row["content"]})
@@ -161,4 +161,5 @@ def _clip_row(clip: PlannedClip, known: tuple[int, float, int] | None, status: s
         status=status,
         reason=reason,
         start=item.start,
+        key=clip.key,
     )

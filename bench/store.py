@@ -54,6 +54,7 @@ class ClipRow:
     status: str
     reason: str
     start: float = 0.0  # of the part of the file that is the clip
+    key: str = ""  # hash of file and part: another key is another clip
 
 
 @dataclass(frozen=True)

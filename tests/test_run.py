@@ -133,6 +133,17 @@ def test_a_new_metric_codes_nothing_and_a_new_version_only_itself(tmp_path, monk
     assert after["g711_mulaw"] == before["g711_mulaw"]
 
 
+def test_a_clip_that_starts_elsewhere_in_its_file_is_another_clip(tmp_path):
+    source = next(iter(corpora.get("speech").items(None))).path
+    manifest = tmp_path / "mine.csv"
+    for start in (0.0, 0.5, 0.5):
+        manifest.write_text(f"file,id,start,seconds\n{source},one,{start},1.5\n")
+        assert bench("--corpus", str(manifest), "--codecs", "t_good", "--out", "r", *FAST) == 0
+        (clip,) = rows("r", "SELECT * FROM clips")
+        assert (clip["start"], clip["seconds"]) == (start, 1.5)
+    assert calls(tmp_path)["encode"] == 2 * 2, "two points, coded anew where the part of the file changed, else kept"
+
+
 def test_a_codec_that_can_no_longer_run_keeps_what_it_gave(tmp_path, monkeypatch):
     args = ("--codecs", "t_good@10,t_absent@10", "--limit", "1", "--out", "r", *FAST)
     monkeypatch.setenv("CODECBENCH_TEST_PROGRAM", "1")

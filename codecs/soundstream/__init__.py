@@ -53,7 +53,7 @@ class SoundStream(Codec):
 
     Parameters
     ----------
-    weights : a safetensors file that `bench train export` wrote.
+    weights : a safetensors file that `bench train export` wrote; None for the packaged one.
     """
 
     name = "soundstream"
@@ -64,8 +64,12 @@ class SoundStream(Codec):
     rates = (bitstream.RATE,)
     takes = "soundstream"
 
-    def __init__(self, weights: Path = packaged.WEIGHTS) -> None:
-        self._weights = weights
+    def __init__(self, weights: Path | None = None) -> None:
+        self._own = weights
+
+    @property
+    def _weights(self) -> Path:
+        return self._own or packaged.WEIGHTS
 
     def with_weights(self, path: Path) -> Codec:
         try:
@@ -162,8 +166,7 @@ class SoundStream(Codec):
         return None
 
     def note(self) -> str:
-        ours = self._weights == packaged.WEIGHTS
-        return _PREVIEW if ours and packaged.metadata().get("status") != "released" else ""
+        return _PREVIEW if not self._own and packaged.metadata().get("status") != "released" else ""
 
     def versions(self) -> dict[str, str]:
         from importlib.metadata import version
