@@ -185,6 +185,12 @@ def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[Pla
                     codec.point(label)
         except KeyError as error:
             raise SuiteError(str(error.args[0])) from error
+        suits = {content for point in codec.points for content in point.content}
+        if contents and not suits & set(contents) and "*" not in suite.codecs:
+            raise SuiteError(
+                f"{name} is made for {' and '.join(sorted(suits))}, and the clips are {' and '.join(contents)}; "
+                "leave it out, or give another --corpus"
+            )
         unavailable = codec.available() or ""
         for content in contents:
             for point in codec.points:

@@ -263,6 +263,7 @@ def test_hostile_folder_every_file_is_a_row(hostile):
         (["--codecs", "opsu"], "did you mean opus"),
         (["--codecs", "opus@7"], "no operating point '7'; there are: 6, 9, 12"),
         (["--codecs", "opus", "--points", "77"], "no operating point is left"),
+        (["--suite", "music", "--codecs", "opus,amr_wb"], "amr_wb is made for speech, and the clips are music"),
         (["--metrics", "peskq"], "no metric named 'peskq'"),
         (["--corpus", "/no/such/folder"], "/no/such/folder"),
         (["--codec-module", "/no/such.py"], "not a Python file"),
