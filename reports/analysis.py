@@ -83,11 +83,7 @@ def _analysis(view: View, part: pd.DataFrame, content: str, metric: Metric) -> A
         rows[column].to_numpy(dtype=np.float64, na_value=math.nan).reshape(shape)
         for column in (metric.name, "bits", "coded_seconds")
     )
-    # As in `frame`: a clip without a speaker is its own cluster, and a name belongs to its corpus.
-    groups = [
-        (corpus, speaker, "" if speaker else clip)
-        for corpus, speaker, clip in zip(clips["corpus"], clips["speaker"], clips["clip"], strict=True)
-    ]
+    groups = tables.clusters(clips).tolist()
     draws = statistics.bootstrap(len(clips), groups, seed)
     order = [c for c in dict.fromkeys(view.summary["codec"]) if c in {codec for codec, _ in names}]
     curves = {}

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..bench import statistics
 from ..bench.store import Store
 from . import codebooks, times
@@ -32,6 +35,11 @@ _RESULT = ["bits", "setup_bits", "coded_seconds", "native_rate", "delay_samples"
 _WHOLE = ["rate", "channels", "lossy", "bits", "setup_bits", "native_rate", "delay_samples", "frame_samples"]
 _MEAN = ("mean", "lo", "hi", "n", "clusters", "scored", "common")
 _KEY = ["corpus", "clip", "codec", "point"]
+_CLIP_KEY = ["content", "corpus", "clip"]
+_POINT_KEY = ["content", "codec", "point"]
+#: columns that a row of the summary needs besides the scores
+_NEEDED = ("content", "codec", "point", "status", "bits", "setup_bits", "coded_seconds", "native_rate",
+           "delay_samples", "frame_samples")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,6 @@ def load(run_dir: Path) -> pd.DataFrame:
 
 def frame_of(run: Run) -> pd.DataFrame:
     """`load`, of a run in memory."""
-    import numpy as np
-
     results = run.results[[*_KEY, "status", "reason", "detail", *_RESULT]]
     frame = results.merge(run.clips[["corpus", "clip", *_CLIP]], on=["corpus", "clip"], how="left")
     frame = frame.merge(
@@ -134,23 +140,35 @@ def on_intersection(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     each of them. Every point left has the same clips.
     """
     scored = frame[frame[metric].notna()]
-    kept = []
-    for _, part in scored.groupby("content", sort=True):
-        points, clips = _common(part)
-        point, clip = _pairs(part, "codec", "point"), _pairs(part, "corpus", "clip")
-        kept.append(part[point.isin(points) & clip.isin(clips)])
-    return scored.iloc[:0] if not kept else _concat(kept)
+    clip, point = ids(scored, _CLIP_KEY), ids(scored, _POINT_KEY)
+    kept = np.zeros(len(scored), bool)
+    for _, rows in scored.reset_index(drop=True).groupby("content", sort=True).indices.items():
+        points, clips = _common(point[rows], clip[rows])
+        kept[rows] = np.isin(point[rows], points) & np.isin(clip[rows], clips)
+    return scored[kept]
 
 
-def _common(scored: pd.DataFrame) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """The points that take part and the clips that all of them have, of one content's rows with a score."""
-    sets = {
-        key: set(zip(part["corpus"], part["clip"], strict=True)) for key, part in scored.groupby(["codec", "point"])
-    }
-    most = max((len(clips) for clips in sets.values()), default=0)
-    part = {key: clips for key, clips in sets.items() if len(clips) >= TAKES_PART * most}
-    clips = set.intersection(*part.values()) if part else set()
-    return (set(part) if clips else set()), clips
+def ids(frame: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
+    """A number for each row, the same for rows that agree in these columns."""
+    return frame.groupby(columns, sort=False, dropna=False).ngroup().to_numpy(np.int64)
+
+
+def clusters(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """The cluster of each row, for `bench/statistics.py`: its speaker.
+
+    A clip without a speaker is its own cluster; two corpora may use the same name for different people.
+    """
+    alone = frame["clip"].where(frame["speaker"] == "", "")
+    return ids(frame[["corpus", "speaker"]].assign(alone=alone), ["corpus", "speaker", "alone"])
+
+
+def _common(points: NDArray[np.int64], clips: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The points that take part and the clips that all of them have, of the rows of one content with a score."""
+    names, counts = np.unique(points, return_counts=True)
+    part = names[counts >= TAKES_PART * counts.max()] if len(names) else names
+    mine, counts = np.unique(clips[np.isin(points, part)], return_counts=True)
+    all_have = mine[counts == len(part)]
+    return (part if len(all_have) else part[:0]), all_have
 
 
 def summary(run_dir: Path) -> pd.DataFrame:
@@ -189,33 +207,32 @@ def summary_of(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     with_tokens = len(codebooks.stages(run)) > 0
     with_gpu = bool((run.timings["device"] != "cpu").any())
     rows = []
-    groups = dict(tuple(frame.groupby(["content", "codec", "point"], sort=True)))
-    common = {
-        (str(content), m): _common(part[part[m].notna()])
-        for content, part in frame.groupby("content")
-        for m in metrics_of(frame, names, str(content))
-    }
+    groups = dict(tuple(frame[[*_NEEDED]].groupby(["content", "codec", "point"], sort=True)))
+    means = {name: _means(frame, name, seed) for name in names}
+    asked = {c: metrics_of(frame, names, c) for c in map(str, frame["content"].unique())}
+    timings_of, tokens_of = _by_point(run.timings), _by_point(run.tokens)
     for point in run.points[run.points["unavailable"] == ""].to_dict("records"):
         content = point["content"]
-        part = groups.get((content, point["codec"], point["point"]), frame.iloc[:0])
+        key = (content, point["codec"], point["point"])
+        part = groups.get(key, frame.iloc[:0])
         row = {k: point[k] for k in ("content", "kind", "family", "codec", "note", "point", "mode", "kbps_nominal")}
         row |= _rate_and_delay(part, point["kind"] == "anchor")
         row["clips"] = int(total.get(content, 0))
         row["coded"] = int((part["status"] == "ok").sum())
         row["failures"] = int((part["status"] != "ok").sum())
-        for name in names:
-            if (content, name) in common:
-                row |= _mean(part, name, (point["codec"], point["point"]), common[content, name], seed)
+        for name in asked.get(content, []):
+            found = means[name].get(key, (math.nan, math.nan, math.nan, 0, 0, 0, False))
+            row |= {f"{name}_{what}": value for what, value in zip(_MEAN, found, strict=True)}
         if with_tokens:
-            row |= codebooks.of_point(_of_point(run.tokens, point), part[part["status"] == "ok"])
-        timings = _of_point(run.timings, point)
+            row |= codebooks.of_point(tokens_of.get(key, run.tokens[:0]), part[part["status"] == "ok"])
+        timings = timings_of.get(key, run.timings[:0])
         row |= times.of_point(timings)
         if with_gpu:
             row |= times.of_point_gpu(timings)
         rows.append(row)
     columns = ["content", "kind", "family", "codec", "note", "point", "mode", "kbps_nominal"]
     columns += [*_rate_and_delay(frame[:0], True), "clips", "coded", "failures"]
-    used = [name for name in names if any(name == m for _, m in common)]
+    used = [name for name in names if any(name in asked[c] for c in asked)]
     columns += [f"{name}_{what}" for name in used for what in _MEAN]
     columns += list(codebooks.of_point(run.tokens[:0], frame[:0])) if with_tokens else []
     columns += list(times.of_point(run.timings[:0]))
@@ -240,11 +257,9 @@ def tokens(run_dir: Path) -> pd.DataFrame:
     return codebooks.stages(read(run_dir))
 
 
-def _of_point(table: pd.DataFrame, point: dict[str, Any]) -> pd.DataFrame:
-    """The rows of a table of points that are of this one."""
-    return table[
-        (table[["codec", "point", "content"]] == [point[k] for k in ("codec", "point", "content")]).all(axis=1)
-    ]
+def _by_point(table: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """The rows of a table of points, by content, codec and point."""
+    return dict(tuple(table.groupby(["content", "codec", "point"])))
 
 
 def _rate_and_delay(part: pd.DataFrame, anchor: bool) -> dict[str, float]:
@@ -262,29 +277,18 @@ def _rate_and_delay(part: pd.DataFrame, anchor: bool) -> dict[str, float]:
     }
 
 
-def _mean(
-    part: pd.DataFrame, name: str, key: tuple[str, str], common: tuple[set[Any], set[Any]], seed: int
-) -> dict[str, Any]:
-    points, clips = common
-    scored = part[part[name].notna()]
-    used = scored[_pairs(scored, "corpus", "clip").isin(clips)] if key in points else scored
-    # A clip without a speaker is its own cluster; two corpora may use the same name for different people.
-    labels = [
-        (corpus, speaker, "" if speaker else clip)
-        for corpus, speaker, clip in zip(used["corpus"], used["speaker"], used["clip"], strict=True)
-    ]
-    m = statistics.mean(used[name].to_numpy(), labels, seed)
-    values = (m.value, m.low, m.high, m.n, m.clusters, len(scored), key in points)
-    return {f"{name}_{what}": value for what, value in zip(_MEAN, values, strict=True)}
-
-
-def _pairs(frame: pd.DataFrame, first: str, second: str) -> pd.Series[Any]:
-    import pandas as pd
-
-    return pd.Series(list(zip(frame[first], frame[second], strict=True)), index=frame.index, dtype="object")
-
-
-def _concat(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat(parts)
+def _means(frame: pd.DataFrame, name: str, seed: int) -> dict[tuple[str, str, str], tuple[Any, ...]]:
+    """What `_MEAN` names, of a metric, for each (content, codec, point) with a row."""
+    scored = frame.loc[frame[name].notna(), ["content", "codec", "point", "corpus", "clip", "speaker", name]]
+    scored = scored.reset_index(drop=True)
+    clip, point, cluster = ids(scored, _CLIP_KEY), ids(scored, _POINT_KEY), clusters(scored)
+    values = scored[name].to_numpy(np.float64)
+    common = {content: _common(point[rows], clip[rows]) for content, rows in scored.groupby("content").indices.items()}
+    found = {}
+    for key, rows in scored.groupby(["content", "codec", "point"]).indices.items():
+        points, clips = common[key[0]]
+        takes_part = bool(np.isin(point[rows[:1]], points).any())
+        used = rows[np.isin(clip[rows], clips)] if takes_part else rows
+        m = statistics.mean(values[used], cluster[used].tolist(), seed)
+        found[key] = (m.value, m.low, m.high, m.n, m.clusters, len(rows), takes_part)
+    return found
