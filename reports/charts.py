@@ -62,7 +62,7 @@ def _chart(view: View, table: pd.DataFrame, content: str, metric: Metric) -> dic
         (float(v), f"{c} {p}") for v, c, p in zip(anchors[mean], anchors["codec"], anchors["point"], strict=True)
     )
     low, high = reach([min(ends), max(ends)] if ends else [], [v for v, _ in values])
-    places = apart([(v - low) / (high - low) for v, _ in values], 0.06)
+    places = apart([(v - low) / (high - low) for v, _ in values], 0.075)
     return {
         "content": content,
         "metric": metric.name,

@@ -53,15 +53,26 @@ def matches(found: Sequence[Match], most: int = MOST) -> list[str]:
         turn = turns[part[0].point] = turns.get(part[0].point, 0) + 1
         ranked.append((turn, _order(part), part))
     ranked.sort(key=lambda r: (r[0], r[1]))
-    return [_sentence(part) for _, _, part in ranked[:most]]
+    said: dict[tuple[str, str], list[float]] = {}  # codec and what is said -> the rates that it is said of
+    for _, _, part in ranked:
+        said.setdefault((part[0].point, _predicate(part)), []).append(part[0].point_rate)
+    return [
+        f"{codec} at {listed([kbps(r) for r in sorted(rates)], len(rates))} kbit/s {predicate}."
+        for (codec, predicate), rates in list(said.items())[:most]
+    ]
 
 
 def _order(part: list[Match]) -> tuple[float, ...]:
     kinds = [m.kind for m in part]
-    return (-kinds.count("matches"), -sum(_TELLING[k] == 1 for k in kinds), part[0].point_rate)
+    return (
+        -kinds.count("matches"),
+        -sum(_TELLING[k] == 1 for k in kinds),
+        -kinds.count("above_all"),
+        part[0].point_rate,
+    )
 
 
-def _sentence(part: list[Match]) -> str:
+def _predicate(part: list[Match]) -> str:
     """All that is known of one point."""
     part = sorted(part, key=lambda m: _TELLING[m.kind])
     like = [_reached(m) for m in part if _TELLING[m.kind] < 2]
@@ -74,7 +85,7 @@ def _sentence(part: list[Match]) -> str:
         clauses.append(f"is above every point of {listed(above)}")
     if below:
         clauses.append(f"is below every point of {listed(below)}")
-    return f"{part[0].point} at {kbps(part[0].point_rate)} kbit/s {'; it '.join(clauses)}."
+    return "; it ".join(clauses)
 
 
 def _reached(m: Match) -> str:

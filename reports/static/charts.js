@@ -8,6 +8,7 @@
   let anchors = true;
   const drawn = []; // {figure, paint, apply} of each chart that is there
 
+  Bokeh.set_log_level("warn");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 
