@@ -46,19 +46,19 @@ def render(view: View, figures: Mapping[str, bytes], listen: Package | None = No
     items = charts.items(view, heard) if curves else []
     tokens = {content: lines for content in view.contents if (lines := view.token_lines(content))}
     found = panels(view, analyses(view))
-    scripts = [_static("page.js"), _static("table.js")]
+    scripts = [static("page.js"), static("table.js")]
     if curves:
-        scripts += [*_bokeh(), _static("charts.js"), *([_static("scatter.js")] if items else [])]
+        scripts += [*_bokeh(), static("charts.js"), *([static("scatter.js")] if items else [])]
     if heard:
-        scripts += [_static(name) for name in audio.SCRIPTS]
+        scripts += [static(name) for name in audio.SCRIPTS]
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             view=view,
             info=view.run.info,
             policy=_policy(scripts, beside=bool(heard) and not (listen and listen.blocks)),
-            css="\n".join([_colours(), _static("page.css"), *([_static(audio.STYLE)] if listen else [])]),
+            css="\n".join([_colours(), static("page.css"), *([static(audio.STYLE)] if listen else [])]),
             sections=_sections(view, bool(curves), bool(found), bool(items), listen is not None, bool(tokens)),
             panels=found,
             gaps=gaps(view),
@@ -109,7 +109,8 @@ def _sections(view: View, curves: bool, judged: bool, items: bool, listen: bool,
     return [(name, title) for name, title, there in every if there]
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Of the templates: everything is escaped, and a missing value is an error."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -126,7 +127,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """A style or script."""
     return (HERE / "static" / name).read_text(encoding="utf-8")
 
 

@@ -53,7 +53,7 @@ def write_outputs(store_folder: Path) -> None:
     figures = {content: figure for (content, form), figure in drawn.items() if form == "png"}
     files["index.html"] = page.render(view, figures).encode()
     for name, data in files.items():
-        _replace(folder / name, data)
+        replace(folder / name, data)
 
 
 def csv(table: pd.DataFrame) -> bytes:
@@ -69,7 +69,8 @@ def _json(info: dict[str, Any]) -> bytes:
     return (json.dumps(strict, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
