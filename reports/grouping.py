@@ -185,7 +185,7 @@ def _suffixes(variants: list[tuple[list[str], list[str]]]) -> list[str]:
     """What to add to a codec's name: nothing, what differs in the versions, or the first run that has it."""
     if len(variants) == 1:
         return [""]
-    parts = [dict.fromkeys(part for text in versions for part in text.split(", ")) for _, versions in variants]
+    parts = [dict.fromkeys(part for text in versions for part in text.split(", ") if part) for _, versions in variants]
     common = set.intersection(*(set(p) for p in parts))
     own = [[part for part in mine if part not in common] for mine in parts]
     if all(own) and len({tuple(mine) for mine in own}) == len(own):

@@ -225,6 +225,7 @@ def _info(members: list[Source]) -> dict[str, Any]:
     packages = {name: i.get("packages") or {} for name, i in infos.items()}
     libraries = sorted({library for mine in packages.values() for library in mine})
     return info | {
+        "commands": list(dict.fromkeys(i["command"] for i in infos.values() if i.get("command"))),
         "suite": _suite(members),
         "status": ", ".join(f"{status} ({name})" for name, status in incomplete.items()) or "complete",
         "seed": members[0].run.info.get("seed"),
