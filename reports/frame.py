@@ -150,7 +150,8 @@ def on_intersection(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def ids(frame: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
     """A number for each row, the same for rows that agree in these columns."""
-    return frame.groupby(columns, sort=False, dropna=False).ngroup().to_numpy(np.int64)
+    numbers = frame.groupby(columns, sort=False, dropna=False).ngroup()
+    return np.asarray(numbers, np.int64)
 
 
 def clusters(frame: pd.DataFrame) -> NDArray[np.int64]:
