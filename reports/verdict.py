@@ -32,8 +32,8 @@ class Row:
 
 
 def rate(value: float) -> str:
-    """An estimated rate, three digits: "9.81", "128"."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    """An estimated rate, three digits: "9.81", "39.0", "128"."""
+    return f"{value:#.3g}".removesuffix(".") if value < 1000 else f"{value:.0f}"
 
 
 def matches(found: Sequence[Match], most: int = MOST) -> list[str]:
@@ -73,14 +73,14 @@ def _order(part: list[Match]) -> tuple[float, ...]:
 
 
 def _predicate(part: list[Match]) -> str:
-    """All that is known of one point."""
-    part = sorted(part, key=lambda m: _TELLING[m.kind])
+    """What is known of one point: the rates that are known best first, and no more names than one can read."""
+    part = sorted(part, key=lambda m: (_TELLING[m.kind], m.high / m.low if m.kind == "matches" else 0))
     like = [_reached(m) for m in part if _TELLING[m.kind] < 2]
     above = [m.curve for m in part if m.kind == "above_all"]
     below = [m.curve for m in part if m.kind == "below_all"]
     clauses = []
     if like:
-        clauses.append(f"scores as {listed(like, len(like))}")
+        clauses.append(f"scores as {listed(like)}")
     if above:
         clauses.append(f"is above every point of {listed(above)}")
     if below:
@@ -141,7 +141,10 @@ def resolution(ranking: Ranking, digits: int, unit: str = "") -> str:
         return ""
     apart = int(ranking.told_apart[order[:-1], order[1:]].sum())
     unit = f" {unit}" if unit else ""
-    text = f"Of {len(order) - 1} neighbours in the ranking {_count(len(order) - 1 - apart)} cannot be told apart."
+    pairs, alike = len(order) - 1, len(order) - 1 - apart
+    text = f"Of {pairs} pairs of neighbours in the ranking, {alike} cannot be told apart."
+    if not alike:
+        text = "Each point is told apart from the next in the ranking."
     smallest = ranking.smallest()
     if math.isnan(smallest):
         return text
@@ -164,7 +167,3 @@ def listed(names: Sequence[str], most: int = NAMED) -> str:
     if more > 0:
         return f"{', '.join(names[:most])} and {more} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _count(n: int) -> str:
-    return "none" if n == 0 else str(n)
