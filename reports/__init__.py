@@ -15,4 +15,8 @@ manifest.py   what can be heard there, as the player reads it
 markdown.py   summary.md
 terminal.py   the summary that ends a run
 write.py      all files of the run folder
+grouping.py   which runs may be compared with each other
+merge.py      those as one run
+pages.py      the page of one or several runs, anywhere
+leaderboard.py  several runs ranked on one page
 """

@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 from .frame import Run
 from .grouping import IDENTITY, Point, Source, available, codec_names, groups, is_known
+from .verdict import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Rows = list[dict[str, Any]]
 
+#: codecs named in a sentence; the rest are counted
+_NAMED = 12
 _KEYS = {
     "clips": ("corpus", "clip"),
     "points": ("codec", "point", "content"),
@@ -112,7 +115,7 @@ def _candidates(
         for content, codec, point in available(source.run):
             found.setdefault((content, names[source.name, codec], point), []).append((source, codec))
     ordered = {}
-    notes: dict[tuple[str, tuple[str, ...], int], dict[str, None]] = {}
+    notes: dict[tuple[str, tuple[str, ...], int], dict[str, list[str]]] = {}
     for (content, name, point), runs in sorted(found.items(), key=lambda item: item[0]):
         values = {s.name: rows[s.name].get((content, codec, point), {}) for s, codec in runs}
         order = [s for s, _ in sorted(runs, key=lambda run: (len(values[run[0].name]), run[0].created), reverse=True)]
@@ -121,12 +124,14 @@ def _candidates(
         if others:
             differ = {k[:2] for mine in others for k, v in mine.items() if best.get(k, v) != v}
             where = (order[0].name, tuple(s.name for s in order[1:]), len(differ))
-            notes.setdefault(where, {})[f"{name} {point}"] = None
-    return ordered, [_once(*where, list(points)) for where, points in sorted(notes.items())]
+            labels = notes.setdefault(where, {}).setdefault(name, [])
+            labels += [] if point in labels else [point]
+    return ordered, [_once(*where, points) for where, points in sorted(notes.items(), key=lambda note: note[0])]
 
 
-def _once(best: str, others: tuple[str, ...], differ: int, points: list[str]) -> str:
-    text = f"Counted once, as in {best}, though also in {', '.join(others)}: {', '.join(points)}"
+def _once(best: str, others: tuple[str, ...], differ: int, points: dict[str, list[str]]) -> str:
+    made = listed([f"{name}@{'+'.join(labels)}" for name, labels in points.items()], _NAMED)
+    text = f"Counted once, as in {best}, though also in {', '.join(others)}: {made}"
     return f"{text}; although made alike, {differ} clips have other results there." if differ else f"{text}."
 
 
@@ -200,10 +205,11 @@ def _other_machines(members: list[Source], timings: Rows) -> tuple[Rows, list[st
 
 def _missing(members: list[Source]) -> list[str]:
     """Metrics that not all runs have, and codecs that could not run in some."""
-    every = {name: str(m.get("title") or name) for s in members for name, m in s.run.metrics().items()}
+    metrics = {s.name: s.run.metrics() for s in members}
+    titles = {name: str(m.get("title") or name) for mine in metrics.values() for name, m in mine.items()}
     notes = []
-    for name, title in every.items():
-        without = [s.name for s in members if name not in s.run.metrics()]
+    for metric, title in titles.items():
+        without = [name for name, mine in metrics.items() if metric not in mine]
         if without:
             notes.append(f"{title} was not computed in {', '.join(without)}.")
     for source in members:
@@ -218,8 +224,10 @@ def _missing(members: list[Source]) -> list[str]:
 def _info(members: list[Source]) -> dict[str, Any]:
     """The table `run` of the merged run: what all agree on as it is, the rest by run."""
     infos = {s.name: s.run.info for s in members}
-    metrics = {name: m for s in reversed(members) for name, m in s.run.metrics().items()}
-    order = [name for s in members for name in s.run.metrics()]
+    metrics: dict[str, dict[str, Any]] = {}
+    for source in members:
+        for metric, declaration in source.run.metrics().items():
+            metrics.setdefault(metric, declaration)
     incomplete = {n: info.get("status") or "unknown" for n, info in infos.items() if info.get("status") != "complete"}
     info = {key: _by_run({name: i.get(key) for name, i in infos.items()}) for key in ("created", "command", "git")}
     packages = {name: i.get("packages") or {} for name, i in infos.items()}
@@ -229,7 +237,7 @@ def _info(members: list[Source]) -> dict[str, Any]:
         "suite": _suite(members),
         "status": ", ".join(f"{status} ({name})" for name, status in incomplete.items()) or "complete",
         "seed": members[0].run.info.get("seed"),
-        "metrics": [metrics[name] for name in dict.fromkeys(order)],
+        "metrics": list(metrics.values()),
         "packages": {k: _by_run({name: mine.get(k, "absent") for name, mine in packages.items()}) for k in libraries},
         "machine": {s.name: s.machine for s in members}
         if len({s.machine for s in members}) > 1

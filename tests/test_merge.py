@@ -75,7 +75,7 @@ def test_a_point_of_two_runs_counts_once_and_newer(tmp_path: Path) -> None:
         group = one(*folders)
         assert len(group.run.results) == 16
         assert group.origin["speech", "opus", "6"].name == "new"
-        assert "Counted once, as in new, though also in old: opus 6." in group.notes
+        assert "Counted once, as in new, though also in old: opus@6." in group.notes
         # The newer run timed nothing: what the older one timed of the same codec stays.
         assert (View(group.run).summary["time_encode_wall_rtf"] == 0.25).all()
 
@@ -107,7 +107,7 @@ def test_other_results_of_what_was_made_alike_are_told(tmp_path: Path) -> None:
     store.close()
     (note,) = [note for note in one(a, b).notes if "Counted once" in note]
     assert note == (
-        "Counted once, as in a, though also in b: opus 6; although made alike, 2 clips have other results there."
+        "Counted once, as in a, though also in b: opus@6; although made alike, 2 clips have other results there."
     )
 
 
