@@ -321,6 +321,13 @@ def test_report_of_one_and_of_several_runs(
     assert main(["report", str(run), "-o", str(tmp_path / "silent.html"), "--clips", "0"]) == 0
     silent = (tmp_path / "silent.html").read_text()
     assert 'id="listen"' not in silent
+    sizes = []
+    for budget in ("5", "0.5"):
+        folder = tmp_path / f"single-{budget}"
+        assert main(["report", str(run), "-o", str(folder), "--single-file", "--audio-budget", budget]) == 0
+        assert [path.name for path in folder.iterdir()] == ["index.html"]
+        sizes.append((folder / "index.html").stat().st_size)
+    assert sizes[0] - sizes[1] > 1_000_000
 
 
 def test_report_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
