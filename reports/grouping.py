@@ -134,7 +134,7 @@ def _agree(one: Any, two: Any) -> bool:
 
 
 def _other(one: dict[str, Any], two: dict[str, Any]) -> str:
-    versions = [m.get("version") for m in (one, two)]
+    versions = [m.get("version") or "unknown" for m in (one, two)]
     if versions[0] != versions[1]:
         return f"of another version ({versions[1]}, not {versions[0]})"
     return f"computed by other code or libraries (both of version {versions[0]})"

@@ -111,12 +111,17 @@ def _candidates(
     """The runs that have each point, the one that it is taken from first; sentences on those that several have."""
     found: dict[Point, list[tuple[Source, str]]] = {}
     rows = {s.name: _by_point(s.run) for s in members}
+    rates: dict[Point, float] = {}
     for source in members:
-        for content, codec, point in available(source.run):
-            found.setdefault((content, names[source.name, codec], point), []).append((source, codec))
+        for (content, codec, point), row in available(source.run).items():
+            key = (content, names[source.name, codec], point)
+            found.setdefault(key, []).append((source, codec))
+            rates[key] = row["kbps_nominal"] if is_known(row["kbps_nominal"]) else 0.0
     ordered = {}
     notes: dict[tuple[str, tuple[str, ...], int], dict[str, list[str]]] = {}
-    for (content, name, point), runs in sorted(found.items(), key=lambda item: item[0]):
+    for (content, name, point), runs in sorted(
+        found.items(), key=lambda item: (item[0][:2], rates[item[0]], item[0][2])
+    ):
         values = {s.name: rows[s.name].get((content, codec, point), {}) for s, codec in runs}
         order = [s for s, _ in sorted(runs, key=lambda run: (len(values[run[0].name]), run[0].created), reverse=True)]
         ordered[content, name, point] = order
@@ -207,11 +212,10 @@ def _missing(members: list[Source]) -> list[str]:
     """Metrics that not all runs have, and codecs that could not run in some."""
     metrics = {s.name: s.run.metrics() for s in members}
     titles = {name: str(m.get("title") or name) for mine in metrics.values() for name, m in mine.items()}
-    notes = []
+    lacking: dict[tuple[str, ...], list[str]] = {}
     for metric, title in titles.items():
-        without = [name for name, mine in metrics.items() if metric not in mine]
-        if without:
-            notes.append(f"{title} was not computed in {', '.join(without)}.")
+        lacking.setdefault(tuple(name for name, mine in metrics.items() if metric not in mine), []).append(title)
+    notes = [f"Not computed in {', '.join(runs)}: {', '.join(absent)}." for runs, absent in lacking.items() if runs]
     for source in members:
         points = source.run.points
         lost = set(points.loc[points["unavailable"] != "", "codec"])

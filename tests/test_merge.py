@@ -218,7 +218,7 @@ def test_a_metric_that_one_run_lacks_has_no_value_there(tmp_path: Path) -> None:
     table = View(group.run).summary.set_index("codec")
     assert math.isnan(table.loc["opus", "lsd_mean"])
     assert (table.loc["opus", "lsd_n"], table.loc["mp3", "lsd_n"], table.loc["mp3", "stoi_n"]) == (0, 8, 8)
-    assert "LSD was not computed in a." in group.notes
+    assert "Not computed in a: LSD." in group.notes
     assert list(View(group.run).metrics) == ["stoi", "lsd"]
 
 
