@@ -32,7 +32,7 @@ class Analysis:
     Attributes
     ----------
     clips : in every mean.
-    points : (codec, point) in the order of `ranking`; measured rates in `rates`, kbit/s.
+    points : (codec, point) in the order of `ranking`'s arrays.
     curves : one a codec, in the summary's order.
     deltas : (test, anchor) -> BD-rate, for each two codecs.
     matches : each point of the neural codecs against each curve of the classic ones.
@@ -42,7 +42,6 @@ class Analysis:
     metric: Metric
     clips: int
     points: tuple[Pair, ...]
-    rates: tuple[float, ...]
     curves: dict[str, Curve]
     ranking: ranking.Ranking
     deltas: dict[Pair, bdrate.Delta]
@@ -68,14 +67,12 @@ def analyses(view: View) -> list[Analysis]:
 
 def _analysis(view: View, part: pd.DataFrame, content: str, metric: Metric) -> Analysis | None:
     rows = tables.on_intersection(part, metric.name)
-    rows = rows[(rows["kind"] == "codec") & rows["kbps"].notna()]
+    rows = rows[rows["kind"] == "codec"]
     if rows.empty:
         return None
     seed, better = int(view.run.info.get("seed") or 0), bool(metric.higher_is_better)
     rows = rows.sort_values(["codec", "point", "corpus", "clip"], kind="stable")
     clips = rows.drop_duplicates(["corpus", "clip"])
-    if len(rows) % len(clips):  # cannot be: every point has the same clips
-        raise ValueError(f"{content}, {metric.name}: points with other clips")
     shape = (-1, len(clips))
     points = rows.drop_duplicates(["codec", "point"])[["codec", "point"]].to_dict("records")
     names = [(p["codec"], p["point"]) for p in points]
@@ -96,7 +93,6 @@ def _analysis(view: View, part: pd.DataFrame, content: str, metric: Metric) -> A
         metric=metric,
         clips=len(clips),
         points=tuple(names),
-        rates=tuple((bits.sum(axis=1) / seconds.sum(axis=1) / 1000).tolist()),
         curves=curves,
         ranking=ranking.rank(scores, groups, better, seed),
         deltas={(a, b): bdrate.bd_rate(curves[b], curves[a]) for a in order for b in order if a != b},

@@ -8,7 +8,7 @@
   let anchors = true;
   const drawn = []; // {figure, paint, apply} of each chart that is there
 
-  Bokeh.set_log_level("warn");
+  Bokeh.logger.set_level("warn");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif";
 
@@ -18,6 +18,20 @@
     });
     figure.toolbar.logo = null;
     return figure;
+  };
+
+  // One way to look, whatever the pointer does.
+  codecbench.plain = (part) => {
+    part.setv({ nonselection_glyph: null, selection_glyph: null, hover_glyph: null, muted_glyph: null });
+    return part;
+  };
+
+  // What the pointer is told: names as text alone.
+  codecbench.tip = (lines) => {
+    const box = document.createElement("div");
+    box.style.whiteSpace = "pre-line";
+    box.textContent = lines.join("\n");
+    return box;
   };
 
   // Colours that follow the page, light or dark.
@@ -55,13 +69,13 @@
     axis.axis_label = "measured kbit/s";
     figure.xgrids[0].ticker = axis.ticker;
     figure.yaxes[0].ticker = new Bokeh.BasicTicker({ desired_num_ticks: 6, num_minor_ticks: 0 });
-    const marks = [], series = [];
+    const series = [];
     for (const line of chart.lines) {
       const style = styles.get(line.name);
       const parts = [];
+      const known = (values) => values.map((v) => v ?? NaN);
       const source = new Bokeh.ColumnDataSource({
-        data: { kbps: line.kbps, mean: line.mean, low: line.low.map((v) => v ?? NaN), high: line.high.map((v) => v ?? NaN), point: line.point,
-          rate: line.rate, score: line.score, interval: line.interval, n: line.n },
+        data: { kbps: line.kbps, mean: line.mean, low: known(line.low), high: known(line.high) },
       });
       const field = (name) => ({ field: name });
       if (line.kbps.length > 1) {
@@ -72,7 +86,12 @@
       }
       const mark = figure.scatter(field("kbps"), field("mean"), { source, size: 8, marker: style.marker, line_color: null });
       parts.push(mark);
-      marks.push(mark);
+      figure.add_tools(new Bokeh.HoverTool({
+        renderers: [mark],
+        tooltips: (_, { index: i }) => codecbench.tip([line.point[i], `${line.rate[i]} kbit/s`,
+          `mean ${line.score[i]}, 95 %: ${line.interval[i]}`, `${line.n[i]} clips`]),
+      }));
+      parts.forEach(codecbench.plain);
       series.push({ name: line.name, colour: style.colour, parts });
     }
     const rules = chart.anchors.filter((a) => a.value !== null).map((a) => new Bokeh.Span({
@@ -87,19 +106,12 @@
       });
       figure.add_layout(names, "right");
     }
-    figure.add_tools(new Bokeh.HoverTool({
-      renderers: marks,
-      tooltips: [["codec", "@point"], ["kbit/s", "@rate"], ["mean", "@score"], ["95 %", "@interval"], ["clips", "@n"]],
-    }));
     const paint = () => {
       for (const { colour, parts } of series) {
         const value = css(`--c${colour}`);
         for (const part of parts) {
-          for (const glyph of [part.glyph, part.nonselection_glyph, part.muted_glyph]) {
-            if (!glyph || typeof glyph === "string") continue;
-            if ("fill_color" in glyph) glyph.fill_color = { value };
-            if ("line_color" in glyph && part.glyph.type !== "Scatter") glyph.line_color = { value };
-          }
+          if ("fill_color" in part.glyph) part.glyph.fill_color = { value };
+          if ("line_color" in part.glyph && !("marker" in part.glyph)) part.glyph.line_color = { value };
         }
       }
       for (const rule of rules) rule.line_color = css("--soft");
@@ -179,5 +191,6 @@
   codecbench.curves = () => drawn.filter((e) => e.series).map(({ chart, series }) => ({
     content: chart.content, metric: chart.metric, shown: series.filter((s) => s.parts.every((p) => p.visible)).map((s) => s.name),
   }));
-  codecbench.waiting = () => waiting.size;
+  codecbench.waiting = () => charts.length - drawn.filter((e) => e.series).length;
+  codecbench.drawn = (id) => drawn.find((e) => e.chart && e.chart.id === id);
 })();

@@ -9,7 +9,6 @@
 
   const option = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
   const now = () => contents[Number($("content").value)];
-  const label = (index) => (index < 0 ? "all points" : now().points[index].join(" "));
 
   function fill() {
     const { points, metrics } = now();
@@ -72,80 +71,71 @@
   };
   const written = (value) => (Number.isFinite(value) ? value.toFixed(2).replace("-", "−") : "–");
 
-  function caption(data) {
-    const { metrics } = now();
-    const [a, b] = [Number($("a").value), Number($("b").value)];
-    const [mx, my] = [metrics[Number($("x").value)].heading, metrics[Number($("y").value)].heading];
-    const two = a >= 0 && b >= 0 && a !== b;
-    const n = data.x.length, r = pearson(data.x, data.y), rho = pearson(ranks(data.x), ranks(data.y));
-    const what = two ? `${mx} of ${label(a)} → ${my} of ${label(b)} ↥` : `${mx} → ${my} ↥, ${label(a)}`;
-    $("caption").textContent = `${what}: ${n.toLocaleString("en")} marks, r ${written(r)}, ρ ${written(rho)}`
-      .replace(" →", " across,").replace(" ↥", " up");
-    return two;
+  const chosen = (id) => Number($(id).value);
+  const heading = (id) => now().metrics[chosen(id)].heading;
+  const two = () => chosen("a") >= 0 && chosen("b") >= 0 && chosen("a") !== chosen("b");
+  const label = (index) => (index < 0 ? "all points" : now().points[index].join(" "));
+
+  function caption({ x, y }) {
+    const of = (id, point) => heading(id) + (two() ? ` of ${label(chosen(point))}` : "");
+    const where = two() ? "" : `, ${label(chosen("a"))}`;
+    $("caption").textContent = `${of("x", "a")} across, ${of("y", "b")} up${where}: ${x.length.toLocaleString("en")} marks, `
+      + `r ${written(pearson(x, y))}, ρ ${written(pearson(ranks(x), ranks(y)))}`;
   }
+
+  function tip(content, data, index) {
+    const points = [label(data.point[index]), ...(two() ? [label(chosen("b"))] : [])].join(", ");
+    const lines = [content.clips[data.clip[index]], points, `${data.x[index]}, ${data.y[index]}`];
+    return codecbench.tip(data.heard(index) ? [...lines, "click to hear"] : lines);
+  }
+
+  const field = (name) => ({ field: name });
+  const pick = (values, indices) => Float64Array.from(indices, (i) => values[i]);
 
   async function draw() {
     const content = now(), data = pairs();
-    $("b").disabled = Number($("a").value) < 0;
-    const two = caption(data);
+    data.heard = (i) => content.heard[data.clip[i]] !== undefined;
+    $("b").disabled = chosen("a") < 0;
+    caption(data);
     const ranges = [span(data.x), span(data.y)];
     const same = $("x").value === $("y").value;
     if (same) ranges[0] = ranges[1] = [Math.min(ranges[0][0], ranges[1][0]), Math.max(ranges[0][1], ranges[1][1])];
     const figure = codecbench.figure({ x_range: ranges[0], y_range: ranges[1] });
-    figure.xaxes[0].axis_label = content.metrics[Number($("x").value)].heading + (two ? `, ${label(Number($("a").value))}` : "");
-    figure.yaxes[0].axis_label = content.metrics[Number($("y").value)].heading + (two ? `, ${label(Number($("b").value))}` : "");
-    // Names are looked up when they are shown: a hundred thousand of them are not copied.
-    const heard = (i) => content.heard[data.clip[i]] !== undefined;
-    const many = data.x.length > 5000;
-    const source = new Bokeh.ColumnDataSource({ data: { x: Float64Array.from(data.x), y: Float64Array.from(data.y) } });
-    const marks = figure.scatter({ field: "x" }, { field: "y" }, { source, size: many ? 3 : 6, line_width: many ? 0 : 1 });
-    const layers = [marks];
-    const here = data.x.map((_, i) => i).filter(heard);
-    const full = new Bokeh.ColumnDataSource({ data: { x: here.map((i) => data.x[i]), y: here.map((i) => data.y[i]) } });
-    if (here.length) layers.push(figure.scatter({ field: "x" }, { field: "y" }, { source: full, size: many ? 5 : 8, line_color: null }));
-    if (same) {
-      const diagonal = new Bokeh.Slope({ gradient: 1, y_intercept: 0, line_dash: "dashed", level: "underlay" });
-      figure.add_layout(diagonal);
-      layers.push(diagonal);
-    }
-    const pan = new Bokeh.PanTool(), zoom = new Bokeh.WheelZoomTool();
-    const names = (i) => `${content.clips[data.clip[i]]}`;
-    const hover = new Bokeh.HoverTool({
-      renderers: [marks],
-      tooltips: (_, vars) => {
-        const box = document.createElement("div");
-        box.className = "codecbench-tip";
-        const i = vars.index ?? 0;
-        const at = Number($("b").value) >= 0 && Number($("a").value) >= 0 ? `${label(Number($("a").value))}, ${label(Number($("b").value))}` : label(data.point[i]);
-        box.textContent = `${names(i)}\n${at}\n${data.x[i]}, ${data.y[i]}${heard(i) ? "\nclick to hear" : ""}`;
-        box.style.whiteSpace = "pre-line";
-        return box;
-      },
+    figure.xaxes[0].axis_label = heading("x") + (two() ? `, ${label(chosen("a"))}` : "");
+    figure.yaxes[0].axis_label = heading("y") + (two() ? `, ${label(chosen("b"))}` : "");
+
+    // Marks that can be heard are filled, and lie above the others.
+    const all = data.x.map((_, i) => i), many = all.length > 5000;
+    const layers = [all, all.filter(data.heard)].map((indices, filled) => {
+      const source = new Bokeh.ColumnDataSource({ data: { x: pick(data.x, indices), y: pick(data.y, indices) } });
+      const size = many ? 3 + 2 * filled : 6 + 2 * filled;
+      const marks = codecbench.plain(figure.scatter(field("x"), field("y"), { source, size, line_width: filled || many ? 0 : 1 }));
+      return { marks, source, indices };
     });
-    figure.add_tools(pan, zoom, hover, new Bokeh.TapTool({ renderers: [marks, ...layers.slice(1, here.length ? 2 : 1)] }));
-    figure.toolbar.active_scroll = null;
-    $("plot").addEventListener("focusin", () => {}, { once: true });
-    const play = (i) => codecbench.listen && heard(i) && codecbench.listen(content.heard[data.clip[i]], ...content.points[data.point[i]]);
-    const tapped = (from, translate) => from.selected.change?.connect?.(() => {
-      const [first] = from.selected.indices;
+    const diagonal = new Bokeh.Slope({ gradient: 1, y_intercept: 0, line_dash: "dashed", level: "underlay", visible: same });
+    figure.add_layout(diagonal);
+    figure.add_tools(
+      new Bokeh.PanTool(),
+      new Bokeh.WheelZoomTool({ modifiers: { ctrl: true } }), // the bare wheel scrolls the page
+      new Bokeh.HoverTool({ renderers: [layers[0].marks], tooltips: (_, { index }) => tip(content, data, index ?? 0) }),
+      new Bokeh.TapTool({ renderers: [layers[1].marks] }),
+    );
+    const { source, indices } = layers[1];
+    source.selected.change.connect(() => {
+      const [first] = source.selected.indices;
       if (first === undefined) return;
-      from.selected.indices = [];
-      play(translate(first));
+      source.selected.indices = [];
+      const i = indices[first];
+      codecbench.listen(content.heard[data.clip[i]], ...content.points[data.point[i]]);
     });
-    tapped(full, (i) => here[i]);
-    source.selected.change.connect(() => { if (source.selected.indices.length) source.selected.indices = []; });
     const paint = () => {
-      const accent = css("--accent");
-      const alpha = Math.max(0.12, Math.min(0.8, 40 / Math.sqrt(data.x.length)));
-      marks.glyph.setv({ line_color: { value: accent }, line_alpha: { value: alpha }, fill_color: { value: accent }, fill_alpha: { value: many ? alpha : 0 } });
-      if (here.length) layers[1].glyph.setv({ fill_color: { value: accent }, fill_alpha: { value: 0.85 } });
-      for (const layer of layers) for (const g of [layer.nonselection_glyph, layer.selection_glyph]) g?.setv?.(layer.glyph.attributes);
-      if (same) layers.at(-1).line_color = css("--soft");
+      const accent = { value: css("--accent") };
+      const alpha = { value: Math.max(0.12, Math.min(0.8, 40 / Math.sqrt(all.length))) };
+      layers[0].marks.glyph.setv({ line_color: accent, line_alpha: alpha, fill_color: accent, fill_alpha: many ? alpha : { value: 0 } });
+      layers[1].marks.glyph.setv({ line_color: { value: null }, fill_color: accent, fill_alpha: { value: 0.85 } });
+      diagonal.line_color = css("--soft");
     };
-    entry = await codecbench.show(figure, $("plot"), paint);
-    entry.data = data;
-    entry.ranges = ranges;
-    entry.play = play;
+    entry = { ...(await codecbench.show(figure, $("plot"), paint)), data, content };
   }
 
   $("content").replaceChildren(...contents.map((each, i) => option(i, each.content)));
@@ -159,5 +149,14 @@
     observer.disconnect();
     draw();
   }, { rootMargin: "200px" }).observe($("plot"));
-  codecbench.items = () => entry && { marks: entry.data.x.length, play: entry.play, draw };
+
+  // For tests and for the curious: how many marks there are, and where in the window the first one is that `wanted` takes.
+  codecbench.items = () => entry && {
+    marks: entry.data.x.length,
+    place(wanted) {
+      const { data, content, view } = entry, box = view.el.getBoundingClientRect();
+      const i = data.clip.findIndex((clip, k) => wanted(content.clips[clip], content.points[data.point[k]].join(" "), data.heard(k)));
+      return [box.x + view.frame.x_scale.compute(data.x[i]), box.y + view.frame.y_scale.compute(data.y[i])];
+    },
+  };
 })();
