@@ -7,8 +7,14 @@ cells.py      lines and cells of the summary table as text
 view.py       the same as sections for people: status, tables, failures, checks
 numbers.py    how numbers are written
 failures.py   what failed and why
-plots.py      rate-quality curves
-page.py       index.html
+styles.py     colour, marker and dash of each curve
+plots.py      rate-quality curves as PNG and SVG
+charts.py     the data of the page's charts
+analysis.py   what the page says beyond means: curves, BD-rate, ranking, matches
+verdict.py    the same as sentences
+panels.py     the same as tables of text
+listeners.py  what a listening test of the run said
+page.py       index.html, from templates/ and static/
 clips.py      which clips one should hear first
 audio.py      their audio, packed for the page
 manifest.py   what can be heard there, as the player reads it

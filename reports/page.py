@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..bench.bdrate import METHOD
 from . import audio, charts, codebooks, verdict
 from .analysis import analyses
+from .listeners import listened
 from .manifest import Package
 from .markdown import NOT_COMMON
 from .numbers import MISSING, number
@@ -33,19 +34,21 @@ HERE = Path(__file__).parent
 MOST = 200
 
 
-def render(view: View, figures: Mapping[str, bytes], listen: Package | None = None) -> str:
+def render(view: View, figures: Mapping[str, bytes], listen: Package | None = None, folder: Path | None = None) -> str:
     """The page.
 
     Parameters
     ----------
     figures : PNGs by content, for browsers without scripts.
     listen : audio, if the page has any.
+    folder : of the run, if its listening tests are to be shown.
     """
     heard = {} if listen is None else {(c.corpus, c.clip): c.id for c in listen.manifest.clips}
     curves = charts.curves(view)
     items = charts.items(view, heard) if curves else []
     tokens = {content: lines for content in view.contents if (lines := view.token_lines(content))}
     found = panels(view, analyses(view))
+    told, untold = listened(view, folder)
     scripts = [static("page.js"), static("table.js")]
     if curves:
         scripts += [*_bokeh(), static("charts.js"), *([static("scatter.js")] if items else [])]
@@ -59,7 +62,9 @@ def render(view: View, figures: Mapping[str, bytes], listen: Package | None = No
             info=view.run.info,
             policy=_policy(scripts, beside=bool(heard) and not (listen and listen.blocks)),
             css="\n".join([_colours(), static("page.css"), *([static(audio.STYLE)] if listen else [])]),
-            sections=_sections(view, bool(curves), bool(found), bool(items), listen is not None, bool(tokens)),
+            sections=_sections(
+                view, bool(curves), bool(found), bool(items), listen is not None, bool(told or untold), bool(tokens)
+            ),
             panels=found,
             gaps=gaps(view),
             charts=curves,
@@ -68,6 +73,8 @@ def render(view: View, figures: Mapping[str, bytes], listen: Package | None = No
             has_items=bool(items),
             heard=bool(heard),
             listen=listen,
+            listened=told,
+            untold=untold,
             figures={content: base64.b64encode(png).decode() for content, png in figures.items()},
             tokens=tokens,
             token_heads=codebooks.HEADS,
@@ -98,11 +105,14 @@ def _blocks(view: View, curves: list[dict[str, Any]], items: list[dict[str, Any]
     return blocks | ({"items-data": charts.block(items)} if items else {})
 
 
-def _sections(view: View, curves: bool, judged: bool, items: bool, listen: bool, tokens: bool) -> list[tuple[str, str]]:
+def _sections(
+    view: View, curves: bool, judged: bool, items: bool, listen: bool, told: bool, tokens: bool
+) -> list[tuple[str, str]]:
     every = [
         ("verdict", "Verdict", True), ("curves", "Curves", curves), ("bdrate", "BD-rate", judged),
         ("ranking", "Ranking", judged), ("table", "Table", True), ("items", "Clips", items),
-        ("listen", "Listen", listen), ("tokens", "Tokens", tokens), ("timing", "Timing", bool(view.timings)),
+        ("listen", "Listen", listen), ("listeners", "Listeners", told), ("tokens", "Tokens", tokens),
+        ("timing", "Timing", bool(view.timings)),
         ("checks", "Self-checks", True), ("failures", "Failures", True), ("unavailable", "Not available", True),
         ("method", "Method", True), ("licences", "Licences", True),
     ]  # fmt: skip

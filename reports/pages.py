@@ -98,7 +98,8 @@ def _write(group: Group, view: View, path: Path, single_file: bool, wanted: Audi
         budget = wanted.budget or (audio.FILE_BUDGET if single_file else audio.FOLDER_BUDGET)
         listen = audio.package(view, wanted.files, None if single_file else path.parent, budget, wanted.clips)
     figures = {content: png for content in view.contents if (png := plots.curves(view, content))}
-    data = page.render(view, figures, listen).encode()
+    folder = group.sources[0].folder if len(group.sources) == 1 else None
+    data = page.render(view, figures, listen, folder).encode()
     replace(path, data)
     beside = listen.manifest.bytes if listen and not single_file else 0
     return Written(path, tuple(s.name for s in group.sources), len(data), beside)

@@ -51,7 +51,7 @@ def write_outputs(store_folder: Path) -> None:
                 files[f"rate_quality_{content}.{form}"] = figure
                 drawn[content, form] = figure
     figures = {content: figure for (content, form), figure in drawn.items() if form == "png"}
-    files["index.html"] = page.render(view, figures).encode()
+    files["index.html"] = page.render(view, figures, folder=folder).encode()
     for name, data in files.items():
         replace(folder / name, data)
 

@@ -14,6 +14,7 @@ import big_run
 import numpy as np
 import pandas as pd
 import pytest
+from codecbench.bench.listening.store import Listening, Rating, Session, now
 from codecbench.bench.store import PointRow, Store
 from codecbench.reports.numbers import number
 from codecbench.reports.view import View
@@ -256,6 +257,42 @@ def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
     assert "Not available here, and so not in this run: gone." in html
     assert "no &lt;program&gt;" in html
     assert len(html) < 4_000_000
+
+
+def test_listeners_stand_beside_the_scores(tmp_path: Path) -> None:
+    big_run.build(tmp_path, clips=12, codecs=3)
+    points = [(f"codec0{i}", point) for i in range(2) for point in ("4", "16", "64")]
+    store = Listening(tmp_path, create=True)
+    with store:
+        for who in range(6):
+            store.add_session(Session(f"s{who}", f"p{who}", "mushra", 0, (), now()))
+            for i, (codec, point) in enumerate([*points, ("reference", "")]):
+                store.put(
+                    Rating(
+                        session=f"s{who}", trial=0, condition=i, method="mushra", corpus="made", clip="speech/0000",
+                        content="speech", codec=codec, point=point, is_reference=int(codec == "reference"), is_anchor=0,
+                        is_training=0, wave="", rating=100.0 - who if codec == "reference" else 20.0 + 10 * i + who,
+                        answer="", position=1.0, seconds=2.0, created=now(),
+                    )
+                )  # fmt: skip
+            store.finish(f"s{who}", 0, 9.0)
+    store.close()
+    write_outputs(tmp_path)
+    html = (tmp_path / "index.html").read_text()
+    part = " ".join(html[html.index('id="listeners"') : html.index('id="tokens"')].split())
+    table = View(tmp_path).summary
+    row = table[(table["content"] == "speech") & (table["codec"] == "codec01") & (table["point"] == "16")].iloc[0]
+    assert f">codec01 16</th><td>{20 + 10 * 4 + 2.5:.0f}</td>" in part.replace("62.5", "62")
+    assert f"<td>6 / 6</td><td>{row['pesq_wb_mean']:.2f}</td>" in part
+    means = [
+        table[(table["content"] == "speech") & (table["codec"] == c) & (table["point"] == p)]["stoi_mean"].item()
+        for c, p in points
+    ]
+    r = stats.pearsonr(means, [20.0 + 10 * i for i in range(6)]).statistic
+    assert f'<th scope="row">STOI ↑</th><td>{number(r, 2)} (' in part
+    (tmp_path / "listening.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 50)
+    write_outputs(tmp_path)
+    assert "The listening tests of this run cannot be shown" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.slow
