@@ -7,7 +7,8 @@ take no part. The statistics themselves are in `bench/`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ class Analysis:
     clips : in every mean.
     points : (codec, point) in the order of `ranking`'s arrays.
     curves : one a codec, in the summary's order.
-    deltas : (test, anchor) -> BD-rate, for each two codecs.
+    deltas, gains : (test, anchor) -> BD-rate and BD-metric, for each two codecs.
     matches : each point of the neural codecs against each curve of the classic ones.
     """
 
@@ -45,6 +46,7 @@ class Analysis:
     curves: dict[str, Curve]
     ranking: ranking.Ranking
     deltas: dict[Pair, bdrate.Delta]
+    gains: dict[Pair, bdrate.Delta]
     matches: tuple[matching.Match, ...]
     neural: tuple[str, ...]
 
@@ -96,8 +98,18 @@ def _analysis(view: View, part: pd.DataFrame, content: str, metric: Metric) -> A
         curves=curves,
         ranking=ranking.rank(scores, groups, better, seed),
         deltas={(a, b): bdrate.bd_rate(curves[b], curves[a]) for a in order for b in order if a != b},
+        gains=_gains(curves),
         matches=tuple(
             matching.verdict([curves[c] for c in sends_codes], [curves[c] for c in order if c not in sends_codes])
         ),
         neural=tuple(sends_codes),
     )
+
+
+def _gains(curves: dict[str, Curve]) -> dict[Pair, bdrate.Delta]:
+    """BD-metric of each two codecs; the other way round it is the same with the other sign."""
+    gains = {}
+    for anchor, test in combinations(curves, 2):
+        gains[test, anchor] = delta = bdrate.bd_metric(curves[anchor], curves[test])
+        gains[anchor, test] = replace(delta, value=-delta.value, low=-delta.high, high=-delta.low)
+    return gains

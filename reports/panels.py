@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..bench.bdrate import METHOD, Delta
 from . import verdict
-from .analysis import Analysis
+from .analysis import Analysis, Pair
 from .cells import Metric
 from .numbers import MISSING, kbps, number
 
@@ -29,8 +30,8 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class BdCell:
-    """A BD-rate: value and interval, or a short reason; `why` has the whole reason. side: "fewer" or "more" bits where
-    the interval says so."""
+    """A BD-rate: value and interval, or a short reason; `why` has the whole reason. side: "good-side" or
+    "bad-side" where the interval leaves out zero."""
 
     value: str
     interval: str
@@ -73,6 +74,7 @@ class Panel:
     sentences: tuple[str, ...]
     matched: tuple[tuple[str, ...], tuple[verdict.Row, ...]]
     bd: BdTable
+    gain: BdTable
     ranking: tuple[Ranked, ...]
     resolution: str
 
@@ -103,44 +105,53 @@ def _panel(view: View, a: Analysis) -> Panel:
         groups=a.ranking.clusters,
         sentences=tuple(filter(None, [*sentences, resolution])),
         matched=(tuple(heads), tuple(rows)),
-        bd=_bd_table(a),
+        bd=_bd_table(a, a.deltas, _percent, lower=True),
+        gain=_bd_table(a, a.gains, _signed(a.metric.digits), lower=not a.metric.higher_is_better),
         ranking=_ranking(view, a, names),
         resolution=resolution,
     )
 
 
-def _bd_table(a: Analysis) -> BdTable:
+def _bd_table(a: Analysis, deltas: dict[Pair, Delta], text: Callable[[float], str], lower: bool) -> BdTable:
+    """lower: whether negative deltas are the good ones."""
     codecs = list(a.curves)
     flaws = {}
     for codec in codecs:
-        reasons = {d.reason for pair, d in a.deltas.items() if codec in pair and math.isnan(d.value)}
-        empty = all(math.isnan(d.value) for pair, d in a.deltas.items() if codec in pair)
-        own = [reason for reason in reasons if reason.startswith(f"{codec} ")]
-        if empty and own:
+        mine = [d for pair, d in deltas.items() if codec in pair]
+        own = [d.reason for d in mine if d.reason.startswith(f"{codec} ")]
+        if own and all(math.isnan(d.value) for d in mine):
             flaws[codec] = own[0]
     shown = [codec for codec in codecs if codec not in flaws]
     if len(shown) == 1:
         flaws[shown[0]] = f"{shown[0]} has no other codec to be held against"
         shown = []
-    rows = [(t, tuple(None if t == b else _bd_cell(a.deltas[t, b]) for b in shown)) for t in shown]
+    rows = [(t, tuple(None if t == b else _bd_cell(deltas[t, b], text, lower) for b in shown)) for t in shown]
     return BdTable(tuple(shown), tuple(rows), tuple(flaws[codec] for codec in codecs if codec in flaws))
 
 
-def _bd_cell(d: Delta) -> BdCell:
+def _bd_cell(d: Delta, text: Callable[[float], str], lower: bool) -> BdCell:
     if math.isnan(d.value):
-        short = next((text for part, text in _SHORT.items() if part in d.reason), "none")
+        short = next((short for part, short in _SHORT.items() if part in d.reason), "none")
         return BdCell(MISSING, "", short, d.reason, "")
     sure = not math.isnan(d.low)
-    side = "fewer" if sure and d.high < 0 else "more" if sure and d.low > 0 else ""
-    interval = f"{percent(d.low)} to {percent(d.high)}" if sure else ""
+    sign = -1 if sure and d.high < 0 else 1 if sure and d.low > 0 else 0
+    side = "" if not sign else "good-side" if (sign < 0) == lower else "bad-side"
+    interval = f"{text(d.low)} to {text(d.high)}".replace(" %", "") if sure else ""
     why = "; ".join(filter(None, [d.reason, d.note]))
-    return BdCell(f"{percent(d.value)} %{'*' if d.note else ''}", interval, "" if sure else "no interval", why, side)
+    return BdCell(text(d.value) + ("*" if d.note else ""), interval, "" if sure else "no interval", why, side)
 
 
-def percent(value: float) -> str:
-    """A signed percentage: "+12", "−3.4"; a digit behind the point below ten."""
-    text = number(value, 1 if abs(value) < 9.95 else 0)
-    return f"+{text}" if value > 0 and float(text) else text
+def _percent(value: float) -> str:
+    """A signed percentage: "+12 %", "−3.4 %"; a digit behind the point below ten."""
+    return f"{_signed(1 if abs(value) < 9.95 else 0)(value)} %"
+
+
+def _signed(digits: int) -> Callable[[float], str]:
+    def text(value: float) -> str:
+        plain = number(value, digits)
+        return f"+{plain}" if value > 0 and float(plain) else plain
+
+    return text
 
 
 def _ranking(view: View, a: Analysis, names: list[str]) -> tuple[Ranked, ...]:

@@ -11,12 +11,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import big_run
+import bjontegaard
 import numpy as np
 import pandas as pd
 import pytest
 from codecbench.bench.listening.store import Listening, Rating, Session, now
 from codecbench.bench.store import PointRow, Store
+from codecbench.reports.analysis import analyses
 from codecbench.reports.numbers import number
+from codecbench.reports.panels import panels as panels_of
 from codecbench.reports.view import View
 from codecbench.reports.write import write_outputs
 from scipy import stats
@@ -215,6 +218,39 @@ def test_bd_rate_cells_say_why_they_are_empty(tmp_path: Path) -> None:
     assert "no overlap" in part
     assert "codec03 does not get better from 4 to 8" in part
     assert not {"nan", "inf", "Infinity"} & set(part.replace("%", " ").split())
+
+
+def test_bd_cells_are_those_of_the_package_on_the_means_of_pandas(run_dir: Path) -> None:
+    with closing(sqlite3.connect(run_dir / "results.sqlite")) as db:
+        rows = pd.read_sql(
+            "SELECT codec, point, clip, bits, coded_seconds, metric, value FROM scores JOIN results "
+            "USING (corpus, clip, codec, point) JOIN clips USING (corpus, clip) "
+            "WHERE content = 'music' AND metric IN ('lsd', 'visqol')",
+            db,
+        )
+    panels = {p.metric.name: p for p in panels_of(View(run_dir), analyses(View(run_dir)))["music"]}
+    for metric, sign in (("visqol", 1), ("lsd", -1)):
+        mine = rows[rows["metric"] == metric]
+        mine = mine[~mine["clip"].isin(mine[mine["value"].isna()]["clip"])]
+        curves = {}
+        for codec, part in mine.groupby("codec"):
+            sums = part.groupby("point")[["bits", "coded_seconds", "value"]].sum().sort_values("bits")
+            rate = sums["bits"] / sums["coded_seconds"] / 1000
+            curves[codec] = (rate.to_numpy(), sign * sums["value"].to_numpy() / part["clip"].nunique())
+        for table, value, text in (
+            (panels[metric].bd, bjontegaard.bd_rate, lambda v: f"{number(v, 1 if abs(v) < 9.95 else 0)} %"),
+            (panels[metric].gain, bjontegaard.bd_psnr, lambda v, s=sign: number(s * v, 2)),
+        ):
+            compared = 0
+            for test, cells in table.rows:
+                for anchor, cell in zip(table.anchors, cells, strict=True):
+                    if cell is not None and cell.value != "–" and not cell.value.endswith("*"):
+                        want = value(
+                            *curves[anchor], *curves[test], "pchip", require_matching_points=False, min_overlap=0
+                        )
+                        assert cell.value.removeprefix("+") == text(want)
+                        compared += 1
+            assert compared >= 2
 
 
 def test_few_clips_claim_nothing(tmp_path: Path) -> None:
