@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -396,3 +397,17 @@ def test_a_page_without_points(visit: Callable[..., Any], tmp_path: Path) -> Non
     assert "No operating point was run." in page.locator("#verdict").inner_text()
     assert "not here" in page.locator("#unavailable").inner_text()
     assert page.locator("nav a").evaluate_all("(all) => all.every((a) => document.querySelector(a.hash))")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_results(visit: Callable[..., Any], tmp_path: Path) -> None:
+    big_run.build(tmp_path, clips=1000, codecs=20)
+    begin = time.perf_counter()
+    write_outputs(tmp_path)
+    assert time.perf_counter() - begin < 60
+    assert (tmp_path / "index.html").stat().st_size < 15_000_000
+    page = visit(tmp_path)
+    opened = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert opened < 3000  # ms
+    page.locator("#items").scroll_into_view_if_needed()
+    until(page, "codecbench.items()?.marks > 49_000")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-import time
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
@@ -329,13 +328,3 @@ def test_listeners_stand_beside_the_scores(tmp_path: Path) -> None:
     (tmp_path / "listening.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 50)
     write_outputs(tmp_path)
     assert "The listening tests of this run cannot be shown" in (tmp_path / "index.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_results(tmp_path: Path) -> None:
-    big_run.build(tmp_path, clips=1000, codecs=20)
-    begin = time.perf_counter()
-    write_outputs(tmp_path)
-    seconds = time.perf_counter() - begin
-    assert (tmp_path / "index.html").stat().st_size < 15_000_000
-    assert seconds < 60
