@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..codecs._device import label_of
 from .cache import Index
 from .metrics import Reason
 from .plan import Plan, PlannedClip, PlannedPoint
@@ -75,6 +76,9 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
 def _point_row(planned: PlannedPoint) -> PointRow:
     codec, point = planned.codec, planned.point
     versions = {} if planned.unavailable else codec.versions()
+    device = label_of(codec)
+    if versions and device != "cpu":  # its numbers differ from the CPU's
+        versions = versions | {"device": device}
     return PointRow(
         codec.name,
         point.label,

@@ -19,12 +19,14 @@ class LoadError(Exception):
 
 def load(source: str) -> list[str]:
     """Load one of `loaded` in another process; the names it registered."""
+    if Path(source).is_absolute():
+        return load_module(Path(source))
     takes, _, path = source.partition(":")
-    return load_module(Path(source)) if source.endswith(".py") else [load_checkpoint(takes, Path(path))]
+    return [load_checkpoint(takes, Path(path))]
 
 
 def load_checkpoint(takes: str, path: Path) -> str:
-    """Register a codec that runs weights of the user's own; its name. A second call for them does nothing.
+    """Register a codec that runs weights of the user's own; its name. The same weights are registered once.
 
     Raises
     ------

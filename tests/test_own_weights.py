@@ -10,7 +10,8 @@ from pathlib import Path
 import codecbench
 import pytest
 from codecbench.bench.cli import main
-from codecbench.bench.plan import weights_of
+from codecbench.bench.plan import PlannedPoint, weights_of
+from codecbench.bench.record import _point_row
 from codecbench.codecs import _device, registry
 from codecbench.codecs._load import LoadError, load, load_checkpoint, loaded
 from codecbench.codecs.soundstream import packaged
@@ -75,6 +76,14 @@ def test_loaded_once_and_not_among_all_codecs(mine: Path, capsys: pytest.Capture
 
 
 @needs_weights
+def test_names_of_weights_do_not_matter(mine: Path, tmp_path: Path) -> None:
+    odd = Path(shutil.copy(mine, tmp_path / "my, model.py"))
+    name = load_checkpoint("soundstream", odd)
+    (source,) = (source for source, names in loaded.items() if names == [name])
+    assert load(source) == [name], "as a worker process does"
+
+
+@needs_weights
 def test_changed_weights_have_another_name(mine: Path) -> None:
     from codecbench.codecs.soundstream.model import load as load_model
     from codecbench.codecs.soundstream.model import save
@@ -113,6 +122,17 @@ def test_no_gpu_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     _device.gpu_name.cache_clear()
     assert main(["run", "--suite", "quick", "--device", "cuda"]) == 2
     assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_the_store_names_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether anything is timed or not."""
+    codec = registry.get("opus")
+    planned = PlannedPoint(codec, codec.points[0], "speech", "", "")
+    assert "device" not in _point_row(planned).versions
+    monkeypatch.setattr(type(codec), "devices", ("cpu", "cuda"))
+    monkeypatch.setattr(_device, "_chosen", "cuda")
+    monkeypatch.setattr(_device, "gpu_name", lambda: "Some GPU")
+    assert "device Some GPU" in _point_row(planned).versions.split(", ")
 
 
 def test_device_of_a_codec(monkeypatch: pytest.MonkeyPatch) -> None:
