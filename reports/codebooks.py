@@ -25,8 +25,9 @@ ENOUGH = 8
 
 NOTE = (
     "frames/s and codes: of each stage, codes a second of a channel and codes counted. tokens/s: of all stages and "
-    "channels. used, perplexity: least to most of the stages; both come out low on few codes. bound: the least rate "
-    f"of a fixed entropy code a stage. few_codes: a stage has under {ENOUGH} codes an entry, and no bound is given."
+    "channels. bits a frame: sent for each code of the slowest stage, side information too. used, perplexity: least to "
+    "most of the stages; both come out low on few codes. bound: the least rate of a fixed entropy code a stage. "
+    f"few_codes: a stage has under {ENOUGH} codes an entry, and no bound is given."
 )
 
 _STAGE = ["stage", "size", "codes", "frames_per_second", "used", "perplexity", "entropy_bits", "clips", "packets"]
@@ -64,7 +65,7 @@ def of_point(tokens: pd.DataFrame, coded: pd.DataFrame) -> dict[str, Any]:
         "codebooks": len(counted),
         "codes": int(codes.min()),
         "tokens_per_second": float(codes.sum()) / seconds,
-        "bits_per_frame": float(coded["bits"].sum()) / int(counted["packets"].iloc[0]),
+        "bits_per_frame": float(coded["bits"].sum()) / int(codes.min()),
         "used_mean": float(counted["used"].astype("float64").mean()),
         "perplexity_mean": float(counted["perplexity"].mean()),
         "bound_kbps": math.nan if few else float((codes * counted["entropy_bits"]).sum()) / seconds / 1000,

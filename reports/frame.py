@@ -188,7 +188,7 @@ def summary(run_dir: Path) -> pd.DataFrame:
     codebooks, codes : stages; codes counted, the fewest of a stage.
     used_mean, perplexity_mean : entries used and perplexity, mean over the stages; low where few codes were counted.
     tokens_per_second : codes of all stages and channels / seconds that the packets cover, over the coded clips.
-    bits_per_frame : payload bits of a packet, mean.
+    bits_per_frame : payload bits of a frame, the time of a code of the slowest stage; a packet may hold several.
     bound_kbps, bound_reason : least rate of a fixed entropy code a stage (see `codebooks.py`), or why it is missing.
         These eight are there only if some codec of the run has codebooks.
     time_* : real-time factors (processing seconds / audio seconds) with spread and method, frame latency in ms; CPU.

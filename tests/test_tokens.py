@@ -194,6 +194,15 @@ def test_a_bound_needs_eight_codes_an_entry(codes, bound):
     assert (row["used_mean"], row["perplexity_mean"], row["bits_per_frame"]) == (9, 64, 10)
 
 
+def test_a_packet_may_hold_several_frames():
+    """As a chunk of encodec_48k or a window of SNAC: a frame is a code of the slowest stage, so that frames/s times
+    bits a frame is the rate."""
+    stage = {"reason": "", "size": 4096, "entropy_bits": 6.0, "used": 9, "perplexity": 64.0, "packets": 3, "seconds": 2}
+    table = pd.DataFrame([stage | {"stage": 1, "codes": 100}, stage | {"stage": 2, "codes": 200}])
+    row = of_point(table, pd.DataFrame({"bits": [2400, 1200]}))
+    assert row["bits_per_frame"] == 36
+
+
 def test_without_codebooks_nothing_is_said(clips, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "tokens.csv").write_text("of another run")
