@@ -5,16 +5,22 @@ The library is an optional one: without it nothing is found here, and the reason
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .download import DownloadError
+from .download import DownloadError, sha256
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+
+#: seconds that the hub has to answer
+ANSWER = 5.0
 
 
 def installed() -> bool:
@@ -45,11 +51,24 @@ def fetch(repo: str, revision: str, names: list[str]) -> Path:
         raise DownloadError(f'needs huggingface_hub: pip install "codecbench[neural]" ({error})') from error
     if not sys.stderr.isatty() and not are_progress_bars_disabled():
         disable_progress_bars()
+    if why := _silent(huggingface_hub.constants.ENDPOINT):
+        raise DownloadError(f"{huggingface_hub.constants.ENDPOINT} does not answer ({why}); try again later")
     try:
         return Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=names))
     except Exception as error:  # of its HTTP library, which differs between versions
         why = (str(error).strip() or "no reason given").splitlines()[0]
         raise DownloadError(f"{repo} at revision {revision[:8]}: {type(error).__name__}: {why}") from error
+
+
+def _silent(endpoint: str) -> str:
+    """Why there is no answer, empty if there is one. The library itself would try for half a minute."""
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(endpoint, timeout=ANSWER)
+    except Exception as error:  # of its HTTP library, which differs between versions
+        return str(error).strip() or type(error).__name__
+    return ""
 
 
 def recorded(path: Path) -> str:
@@ -58,6 +77,20 @@ def recorded(path: Path) -> str:
     blob = path.resolve()
     known = path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", blob.name)
     return blob.name if known else ""
+
+
+def digest(path: Path, digits: int) -> str:
+    """SHA-256 in 64 hex digits, or in 40 git's name of the content, by which the hub names small files; computed once
+    a process unless the file changes. Raises OSError."""
+    state = path.stat()
+    return _digest(path, digits, state.st_mtime_ns, state.st_size)
+
+
+@functools.cache
+def _digest(path: Path, digits: int, _mtime: int, size: int) -> str:
+    if digits == 64:
+        return sha256(path)
+    return hashlib.sha1(f"blob {size}\0".encode() + path.read_bytes()).hexdigest()
 
 
 def remove(revision: str) -> None:

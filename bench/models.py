@@ -8,8 +8,6 @@ compares their hashes, and codecs load from there.
 from __future__ import annotations
 
 import difflib
-import functools
-import hashlib
 import os
 import shutil
 import tempfile
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _hub
-from .download import ATTEMPTS, DownloadError, Progress, offline, sha256
+from .download import ATTEMPTS, DownloadError, Progress, offline
 from .download import fetch as download_file
 
 #: what a run fetches by itself: models of at most so many bytes
@@ -222,9 +220,10 @@ def add(model: Model, source: Path) -> Path:
     return target
 
 
-def unchecked(model: Model, place: Path) -> list[str]:
-    """Names of the files in a folder that no hash is known for, neither a published one nor the hub's."""
-    return [file.name for file in model.files if not (file.sha256 or _hub.recorded(place / file.name))]
+def unchecked(model: Model, place: Path) -> dict[str, str]:
+    """The files in a folder that no hash is known for, neither a published one nor the hub's: name -> SHA-256."""
+    names = [file.name for file in model.files if not (file.sha256 or _hub.recorded(place / file.name))]
+    return {name: _hub.digest(place / name, 64) for name in names}
 
 
 def verify(model: Model) -> list[str]:
@@ -282,17 +281,9 @@ def _fault(path: Path, file: File, hashed: bool) -> str:
     if state.st_size != file.bytes if file.bytes else state.st_size == 0:
         return f"it has {state.st_size} bytes" + (f", not {file.bytes}" if file.bytes else "")
     expected = (file.sha256 or _hub.recorded(path)) if hashed else ""
-    if expected and _digest(path, len(expected), state.st_mtime_ns, state.st_size) != expected:
+    if expected and _hub.digest(path, len(expected)) != expected:
         return "changed (its SHA-256 is not the published one)" if file.sha256 else "changed (not as the hub sent it)"
     return ""
-
-
-@functools.cache
-def _digest(path: Path, digits: int, _mtime: int, size: int) -> str:
-    """SHA-256 in 64 hex digits, or in 40 git's name of the content, by which the hub names small files."""
-    if digits == 64:
-        return sha256(path)
-    return hashlib.sha1(f"blob {size}\0".encode() + path.read_bytes()).hexdigest()
 
 
 def _unwritable(error: OSError) -> ModelError:

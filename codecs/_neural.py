@@ -178,7 +178,7 @@ class NeuralCodec(Codec):
         return "; ".join(notes)
 
     def versions(self) -> dict[str, str]:
-        return {name: version(name) for name in ("torch", self.package)} | {"weights": self.weights}
+        return {name: version(name) for name in ("torch", self.package)} | {"weights": self._identity()}
 
     def config(self) -> dict[str, Any]:
         return asdict(self.layout)
@@ -218,6 +218,15 @@ class NeuralCodec(Codec):
             return unpack(self.layout, encoded.packets, int(point.params["stages"]))
         except ValueError as error:
             raise CodecError(f"{self.name} {point.label}: {error}") from error
+
+    def _identity(self) -> str:
+        """Names the weights: by their revision, and by the hash of each file that was taken as it is."""
+        from ..bench.models import path, unchecked
+
+        place = path(self.model) if self.model else None
+        if self.model is None or place is None:
+            return self.weights
+        return "+".join([self.weights, *(sha256[:8] for sha256 in unchecked(self.model, place).values())])
 
     def _folder(self) -> Path:
         """Where the weights are, found to be whole."""

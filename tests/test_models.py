@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from codecbench.bench import models
+from codecbench.bench import _hub, models
 from codecbench.bench.cli import main
 from codecbench.bench.download import BLOCK
 from codecbench.bench.models import File, Model, ModelError
@@ -160,7 +160,7 @@ def test_a_file_is_hashed_once(source: Path, monkeypatch: pytest.MonkeyPatch) ->
         hashed.append(path)
         return sha(path.read_bytes())
 
-    monkeypatch.setattr(models, "sha256", counted)
+    monkeypatch.setattr(_hub, "sha256", counted)
     models.checked(toy())
     models.checked(toy())
     assert len(hashed) == len(FILES)
@@ -290,10 +290,13 @@ def test_command_get_verify_path_remove(
     assert "all files are whole" in capsys.readouterr().out
     (store / "toy/one.bin").write_bytes(b"x")
     assert main(["models", "verify", "toy"]) == 1
-    assert "toy: 1 problems" in capsys.readouterr().out
+    assert "toy: not whole" in capsys.readouterr().out
     assert main(["models", "remove", "toy"]) == 0
     assert not (store / "toy").exists()
     assert main(["models", "verify", "toy"]) == 1
+    capsys.readouterr()
+    assert main(["models", "verify"]) == 0
+    assert "no model is here" in capsys.readouterr().err
 
 
 def test_command_refusals(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from codecbench.bench import _hub, models
 from codecbench.bench.models import File, Model, ModelError
+from file_server import Server
 
+ASKED = _hub._silent
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 BIG, SMALL = b"weights" * 3000, b'{"sampling_rate": 24000}'
 
@@ -50,6 +52,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     constants = pytest.importorskip("huggingface_hub.constants", reason='pip install "codecbench[neural]"')
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(_hub, "_silent", lambda endpoint: "")
     return tmp_path / "hub"
 
 
@@ -60,7 +63,7 @@ def test_hub_cache_is_read(known: bool, cache: Path) -> None:
     snapshot = fill(cache)
     assert models.path(model) == models.checked(model) == models.get(model) == snapshot
     assert models.verify(model) == []
-    assert models.unchecked(model, snapshot) == []
+    assert models.unchecked(model, snapshot) == {}
     fill(cache, BIG[:-1] + b"x")
     assert models.path(model) == snapshot
     (problem,) = models.verify(model)
@@ -89,7 +92,7 @@ def test_own_store_comes_first(cache: Path, store: Path, tmp_path: Path) -> None
     (folder / "config.json").write_bytes(SMALL)
     (folder / "preprocessor_config.json").write_bytes(b"{}")
     assert models.add(hub_model(), folder) == models.path(hub_model()) == store / "hub"
-    assert models.unchecked(hub_model(), store / "hub") == ["config.json"]
+    assert models.unchecked(hub_model(), store / "hub") == {"config.json": sha(SMALL)}
 
 
 def test_get_from_the_hub_is_pinned(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +147,20 @@ def test_hub_without_the_file_or_the_network(cache: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
     with pytest.raises(ModelError, match=r"hub: org/name at revision 01234567: .*cannot reach the hub$"):
         models.get(hub_model())
+
+
+def test_a_hub_that_does_not_answer_is_not_tried_again_and_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(_hub, "_silent", ASKED)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("the library was asked"))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=r"hub: http://127\.0\.0\.1:9 does not answer \(.*\); try again later"):
+        models.get(hub_model())
+    assert _hub._silent(server.address) == "", "any answer will do"
 
 
 def test_remove_from_the_hub_cache(cache: Path) -> None:

@@ -8,15 +8,17 @@ import pickle
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from codecbench.bench import _isolated, conformance, models, pipeline
+from codecbench.bench import _isolated, conformance, pipeline
 from codecbench.bench.audio import Clip
 from codecbench.bench.delay import probe
+from codecbench.bench.download import sha256
 from codecbench.bench.models import File, Model
 from codecbench.codecs import CodecError, Encoded, Packet, _neural, registry
 from codecbench.codecs._codes import Layout, pack, unpack
@@ -395,7 +397,7 @@ def test_weights_of_the_store(
     """A declared codec takes the model's folder once it is verified, and says its revision."""
     monkeypatch.setenv("CODECBENCH_MODELS", str(tmp_path))
     files = tuple(
-        File(path.name, models.sha256(path), path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()
+        File(path.name, sha256(path), path.stat().st_size) for path in sorted(folder.iterdir()) if path.is_file()
     )
     model = Model("tiny", "Tiny", "none", files, repo="nobody/tiny", revision="0123456789abcdef" * 2)
     declared = type(codec)("tiny", "Tiny", "a test", "none", codec.layout, codec.points, model)
@@ -407,6 +409,11 @@ def test_weights_of_the_store(
     assert declared.available() is None
     assert declared.versions()["weights"] == "0123456789ab"
     assert declared.encode(clip, point) == codec.encode(clip, point)
+    # A configuration that no hash is known for: another one must not pass for it in cache or tables.
+    config = next(file for file in files if file.name == "config.json")
+    open_files = tuple(File(file.name, "", 0) if file is config else file for file in files)
+    declared.model = replace(model, files=open_files)
+    assert declared.versions()["weights"] == f"0123456789ab+{config.sha256[:8]}"
 
 
 @each

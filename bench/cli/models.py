@@ -135,21 +135,25 @@ def _add(model: Model, source: Path) -> int:
 def _tell_unchecked(model: Model, place: Path) -> None:
     from ..models import unchecked
 
-    for name in unchecked(model, place):
-        err.print(f"{model.name}: {name} was taken as it is, since no SHA-256 of it is published", markup=False)
+    for name, sha256 in unchecked(model, place).items():
+        line = f"{model.name}: {name} was taken as it is, since no SHA-256 of it is published; it has {sha256}"
+        err.print(line, markup=False, soft_wrap=True)
 
 
 def _verify(chosen: list[Model]) -> int:
     from ..models import path, users, verify
 
     failed = 0
-    for model in chosen or [model for model in users() if path(model)]:
+    here = [model for model in users() if path(model)]
+    if not chosen and not here:
+        err.print("no model is here; see `bench models list`")
+    for model in chosen or here:
         problems = verify(model)
         if not problems and (place := path(model)):
             _tell_unchecked(model, place)
         for problem in problems:
             err.print(problem, markup=False)
-        out.print(f"{model.name}: {f'{len(problems)} problems' if problems else 'all files are whole'}", markup=False)
+        out.print(f"{model.name}: {'not whole' if problems else 'all files are whole'}", markup=False)
         failed += bool(problems)
     return 1 if failed else 0
 
