@@ -79,6 +79,12 @@ def test_forbidden(
         assert set(codecbench.load("r")["codec"]) == {"pcm"}
 
 
+def test_nothing_can_run_says_why(served: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("--codecs", "t_large", "--offline") == 1
+    told = capsys.readouterr().err
+    assert "t_large: its weights (10.2 MB, CC0-1.0) are not here: bench models get t_large" in told
+
+
 def test_python_interface(served: Server, tmp_path: Path) -> None:
     told: list[str] = []
     options = {"limit": 1, "metrics": ["si_sdr"], "timing": False, "jobs": 1, "codec_modules": [MODULE]}

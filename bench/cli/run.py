@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         _show_plan(plan, folder, args.json)
         return 0
     if not plan.units():
-        err.print("bench run: nothing can run: no clip, or no codec that is available; see `bench list codecs`")
+        why = [f"{name}: {reason}" for name, reason in _missing(plan).items()] or ["there is no clip"]
+        err.print("bench run: nothing can run", *why, sep="\n  ", markup=False, soft_wrap=True)
         return 1
     return _execute(args, plan, folder)
 
@@ -137,16 +138,20 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     return outcome.exit_code
 
 
+def _missing(plan: Plan) -> dict[str, str]:
+    """Codecs that cannot run, and why."""
+    return {p.codec.name: p.unavailable for p in plan.points if p.unavailable}
+
+
 def _show_plan(plan: Plan, folder: Path, as_json: bool) -> None:
     runs = [p for p in plan.points if not p.unavailable]
-    missing = {p.codec.name: p.unavailable for p in plan.points if p.unavailable}
     facts = {
         "folder": str(folder),
         "clips": len(plan.clips),
         "points": [f"{p.codec.name}@{p.point.label} ({p.content})" for p in runs],
         "metrics": [metric.name for metric in plan.metrics],
         "units": len(plan.units()),
-        "unavailable": missing,
+        "unavailable": _missing(plan),
     }
     if as_json:
         emit_json(facts)
