@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import re
 import sys
@@ -62,10 +63,9 @@ def fetch(repo: str, revision: str, names: list[str]) -> Path:
 
 def _silent(endpoint: str) -> str:
     """Why there is no answer, empty if there is one. The library itself would try for half a minute."""
-    from huggingface_hub.utils import get_session
-
+    session = importlib.import_module("huggingface_hub.utils").get_session()
     try:
-        get_session().head(endpoint, timeout=ANSWER)
+        session.head(endpoint, timeout=ANSWER)
     except Exception as error:  # of its HTTP library, which differs between versions
         return str(error).strip() or type(error).__name__
     return ""
