@@ -196,7 +196,7 @@ class NeuralCodec(Codec):
             points = self.points_of(config, layout)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CodecError(f"{path / 'config.json'}: no {self.title} that can be run: {error}") from error
-        _load(type(self), path, weights[:16], "cpu")  # better now than at the first clip
+        _load(type(self), path, weights[:16], layout, "cpu")  # better now than at the first clip
         stem = f"{path.name}-{weights[:8]}"
         return type(self)(
             f"{self.takes}:{stem}",
@@ -249,7 +249,7 @@ class NeuralCodec(Codec):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            model = _load(type(self), self._folder(), self.weights, device)
+            model = _load(type(self), self._folder(), self.weights, self.layout, device)
             exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
             with torch.inference_mode(), exact:
                 yield model, device
@@ -260,9 +260,12 @@ class NeuralCodec(Codec):
 
 
 @functools.lru_cache(maxsize=2)
-def _load(kind: type[NeuralCodec], folder: Path, weights: str, device: str) -> Any:
-    """Once a process; `weights` only tells one content of the folder from another. Raises CodecError."""
+def _load(kind: type[NeuralCodec], folder: Path, weights: str, layout: Layout, device: str) -> Any:
+    """Once a process; `weights` only tells one content of the folder from another. Raises CodecError, also where the
+    layout is not the model's: it would count wrong bits."""
     try:
+        if (found := kind.layout_of(kind.read_config(folder))) != layout:
+            raise ValueError(f"its configuration makes it {found}, not the declared {layout}")
         return kind.load(folder).eval().float().to(device)
     except Exception as error:  # of transformers, safetensors, pickle, ...
         raise CodecError(f"{folder}: its weights cannot be loaded: {error}") from error

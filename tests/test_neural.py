@@ -409,6 +409,9 @@ def test_weights_of_the_store(
     assert declared.available() is None
     assert declared.versions()["weights"] == "0123456789ab"
     assert declared.encode(clip, point) == codec.encode(clip, point)
+    unfit = type(codec)("unfit", "Unfit", "a test", "none", replace(codec.layout, entries=4096), codec.points, model)
+    with pytest.raises(CodecError, match=r"entries=64.*, not the declared .*entries=4096"):
+        unfit.encode(clip, point)
     # A configuration that no hash is known for: another one must not pass for it in cache or tables.
     config = next(file for file in files if file.name == "config.json")
     open_files = tuple(File(file.name, "", 0) if file is config else file for file in files)
