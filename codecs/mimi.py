@@ -68,7 +68,9 @@ register(
             "CC-BY-4.0",
             (
                 File("config.json", "", 0),
-                File("model.safetensors", "bac7e85083dcded655d24eaadde7e6eea34c0da1b35fa2d284e641bd2b942a5e", 384649828),
+                File(
+                    "model.safetensors", "bac7e85083dcded655d24eaadde7e6eea34c0da1b35fa2d284e641bd2b942a5e", 384649828
+                ),
             ),
             repo="kyutai/mimi",
             revision="89091b3e466eb6a9d11e537bf26b144f194978f7",
