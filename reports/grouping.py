@@ -108,9 +108,9 @@ class _Basis:
             reasons.append(f"no content in common ({_list(clips)} and {_list(self.clips)})")
         metrics = run.metrics()
         for name in [name for name in metrics if name in self.metrics]:
-            one, two = self.metrics[name], metrics[name]
-            if one.get("fingerprint") != two.get("fingerprint"):
-                reasons.append(f"{one.get('title') or name} {_other(one, two)}")
+            ours, theirs = self.metrics[name], metrics[name]
+            if ours.get("fingerprint") != theirs.get("fingerprint"):
+                reasons.append(f"{ours.get('title') or name} {_other(ours, theirs)}")
         if not metrics.keys() & self.metrics.keys():
             reasons.append("no metric in common")
         return "; ".join(reasons)
