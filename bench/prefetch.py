@@ -37,6 +37,8 @@ def fetch_missing(names: Iterable[str], large: bool, say: Say) -> None:
         if 0 < model.bytes <= models.SMALL:
             if patience.left > 0:
                 _fetch(model, patience.get, say)
+            else:
+                say(f"the run goes on without {model.name} too; later: bench models get {model.name}")
         elif large and not (model.repo and _hub.offline()):
             _fetch(model, models.get, say)
 

@@ -159,7 +159,7 @@ def test_network_that_hangs_costs_five_seconds_in_all(
     began = time.monotonic()
     fetch_missing(["t_small", "t_large"], False, told.append)
     assert 4.5 < time.monotonic() - began < 6
-    assert len(told) == 2, "what hung is not waited for twice"
+    assert told[2:] == ["the run goes on without t_large too; later: bench models get t_large"]
     assert f"no answer from {served.address}" in told[1]
     assert registry.get("t_small").available() is not None
 
