@@ -22,6 +22,7 @@ needs_weights = pytest.mark.skipif(not packaged.WEIGHTS.exists(), reason="no pac
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What a test registers is gone after it."""
+    registry.names()  # finds the codecs, whichever test comes first
     things, sources = dict(registry._things), dict(loaded)
     yield
     registry._things.clear()

@@ -29,6 +29,7 @@ def served(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CODECBENCH_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv("CODECBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    registry.names()  # finds the codecs, whichever test comes first
     things, sources = dict(registry._things), dict(loaded)
     yield server
     registry._things.clear()
