@@ -69,8 +69,9 @@ def _remarks(comparison: Comparison, verdict: Verdict) -> Iterator[tuple[str, st
     for found in (f for f in verdict.findings if f.level != "passed"):
         told.add(found.text)
         yield ("red" if found.level == "regression" else "yellow"), _sentence(found)
-    blocks = [*comparison.obstacles, *(f"{k}: {v}" for k, v in {**comparison.other_metrics, **comparison.gone}.items())]
-    yield from (("yellow", f"not compared: {text}") for text in blocks if text not in told)
+    yield from (("yellow", f"warning: {text}") for text in comparison.obstacles if text not in told)
+    apart = [f"{name}: {why}" for name, why in {**comparison.other_metrics, **comparison.gone}.items()]
+    yield from (("yellow", f"not compared: {text}") for text in apart if text not in told)
     if not any(found.what == "failures" for found in verdict.findings):
         for condition in comparison.conditions:
             lost = _lost(condition)

@@ -11,11 +11,11 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from . import markdown
 from .cells import Cell, Line, Metric
+from .comparable import distrust
 from .failures import counts_text
 from .numbers import MISSING, kbps, number
 from .view import View
@@ -41,9 +41,8 @@ class Table:
     note: str = ""
 
 
-def data(run_dir: Path, form: Literal["csv", "parquet"], what: What) -> bytes:
-    """The summary, or the scores of every clip, as a file of data. Raises StoreError."""
-    view = View(run_dir)
+def data(view: View, form: Literal["csv", "parquet"], what: What) -> bytes:
+    """The summary, or the scores of every clip, as a file of data."""
     # Tracebacks hold paths of one machine; they stay in the store and on the page.
     table = view.summary if what == "summary" else view.frame.drop(columns="detail")
     if form == "csv":
@@ -53,9 +52,8 @@ def data(run_dir: Path, form: Literal["csv", "parquet"], what: What) -> bytes:
     return buffer.getvalue()
 
 
-def text(run_dir: Path, form: Literal["latex", "markdown", "html"], what: What) -> str:
-    """The tables of a run, one a content, in a markup. Raises StoreError."""
-    view = View(run_dir)
+def text(view: View, form: Literal["latex", "markdown", "html"], what: What) -> str:
+    """The tables of a run, one a content, in a markup."""
     made = _summary if what == "summary" else _scores
     tables = [made(view, content) for content in view.contents]
     write: dict[str, Callable[[list[Table]], str]] = {"latex": _latex, "markdown": _markdown, "html": _html}
@@ -69,7 +67,12 @@ def _summary(view: View, content: str) -> Table:
     rows = [(line.codec, line.point, line.kbps, *_means(line, metrics), line.used) for line in lines]
     marked = any(_mark(cell) for line in lines for cell in line.cells.values())
     notes = [NOTE, markdown.NOT_COMMON if marked else "", *(f"{c}: {note}." for c, note in view.codec_notes(content))]
-    return Table(_title(view, content), heads, tuple(rows), 2, " ".join(filter(None, notes)))
+    return Table(_title(view, content), heads, tuple(rows), 2, " ".join(filter(None, [*warnings(view), *notes])))
+
+
+def warnings(view: View) -> list[str]:
+    """Why no number of this run should be believed yet."""
+    return [f"{why}." for why in distrust("The run", view.run)]
 
 
 def _title(view: View, content: str) -> str:
@@ -104,7 +107,8 @@ def _scores(view: View, content: str) -> Table:
     heads = ("corpus", "clip", "codec", "point", "kbit/s", *(metric.heading for metric in metrics))
     failed = rows[rows["status"] != "ok"].groupby("reason").size()
     reasons = counts_text({str(reason): int(n) for reason, n in failed.items()})
-    return Table(_title(view, content), heads, tuple(texts), 4, f"Failed: {reasons}." if reasons else "")
+    notes = [*warnings(view), *([f"Failed: {reasons}."] if reasons else [])]
+    return Table(_title(view, content), heads, tuple(texts), 4, " ".join(notes))
 
 
 def _markdown(tables: list[Table]) -> str:

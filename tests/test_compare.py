@@ -141,6 +141,14 @@ def test_a_gate_that_cannot_judge_says_so(run, tmp_path, capsys, change, said):
     assert "Passed" not in text
 
 
+def test_without_a_bound_an_untrusted_run_is_compared_with_a_warning(run, tmp_path, capsys):
+    new = copy(run, tmp_path / "new", "UPDATE run SET value = '\"interrupted\"' WHERE key = 'status'")
+    assert bench(run, new) == 0
+    text = capsys.readouterr().out
+    assert "warning: NEW is interrupted, not complete" in text
+    assert "not compared" not in text
+
+
 def test_versions_that_differ_are_named(run, tmp_path, capsys):
     new = copy(
         run,

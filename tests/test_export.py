@@ -14,6 +14,7 @@ from codecbench.bench.cli import main
 from codecbench.reports import export
 from codecbench.reports.export import latex
 from codecbench.reports.frame import load, summary
+from codecbench.reports.view import View
 from small_run import copy, small_run
 
 HOSTILE = "a_b%&[x]* \\{}$#^~<script>|\"`'"
@@ -112,6 +113,25 @@ def test_numbers_are_those_of_the_summary(run, capsys):
         assert cells[-1] == "6/6"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE run SET value = '\"interrupted\"' WHERE key = 'status'", "The run is interrupted, not complete"),
+        ("UPDATE checks SET passed = 0 WHERE name = (SELECT min(name) FROM checks)", "The run failed its self-check"),
+    ],
+)
+def test_a_run_that_is_not_to_be_trusted_is_told(run, tmp_path, capsys, change, said):
+    new = copy(run, tmp_path / "new", change)
+    for form in ("csv", "latex", "markdown", "html"):
+        for what in ("summary", "scores"):
+            assert bench(new, "--format", form, "--what", what) == 0
+            told = capsys.readouterr()
+            assert f"warning: {said}" in told.err
+            assert (said in told.out) == (form != "csv")
+    assert bench(run, "--format", "latex") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_markdown(hostile, capsys):
     assert bench(hostile, "--format", "markdown", "--what", "scores") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
@@ -152,7 +172,8 @@ def test_latex(hostile, capsys):
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
 def test_latex_compiles(hostile, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "LONG", 10)  # the scores break over pages, the summary does not
-    tables = export.text(hostile, "latex", "summary") + export.text(hostile, "latex", "scores")
+    view = View(hostile)
+    tables = export.text(view, "latex", "summary") + export.text(view, "latex", "scores")
     head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}\usepackage{longtable}\begin{document}"
     (tmp_path / "it.tex").write_text(f"{head}\n{tables}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "it.tex"]

@@ -205,11 +205,16 @@ def test_usage(tmp_path, capsys, clip):
         ((one, tmp_path), "two audio files, or two folders"),
         ((tmp_path, tmp_path / "empty"), "no audio file here or below"),
         ((one, one, "--metrics", "pesk"), "pesq_wb"),
+        ((one, one, "--metrics", ","), "--metrics names none"),
         ((one, one, "--json", "--csv", "-"), "both print"),
         ((one, one, *FAST, "--csv", "/nonexistent/it.csv"), "/nonexistent/it.csv cannot be written"),
     ):
         assert bench(*args) == 2
         assert said in capsys.readouterr().err
+    for jobs in ("0", "-1", "two"):
+        with pytest.raises(SystemExit, match="2"):
+            bench(one, one, "--jobs", jobs)
+        assert "no whole number of at least 1" in capsys.readouterr().err
 
 
 def test_names_are_matched_one_to_one(tmp_path, clip):

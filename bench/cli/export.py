@@ -1,7 +1,8 @@
 """Export the tables of a run as CSV, Parquet, LaTeX, Markdown or HTML.
 
 RUN is a run folder. CSV and Parquet hold every digit; LaTeX (booktabs), Markdown and HTML are rounded as the report is,
-means with half of their 95 % interval and the measured rate. A missing score is its reason.
+means with half of their 95 % interval and the measured rate. A missing score is its reason. A run that is not complete
+or failed a self-check is exported with a warning.
 """
 
 from __future__ import annotations
@@ -33,16 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ...reports import export
+    from ...reports.view import View
     from ..store import StoreError
 
     if args.format == "parquet" and args.out is None:
         err.print("bench export: Parquet is no text; say where to with -o FILE", style="red")
         return 2
     try:
+        view = View(args.folder)
+        for warning in export.warnings(view):
+            err.print(f"warning: {warning}", style="yellow", markup=False)
         if args.format in ("csv", "parquet"):
-            made = export.data(args.folder, args.format, args.what)
+            made = export.data(view, args.format, args.what)
         else:
-            made = export.text(args.folder, args.format, args.what).encode()
+            made = export.text(view, args.format, args.what).encode()
         _write(args.out, made)
     except StoreError as error:
         err.print(f"bench export: {error}", style="red", markup=False)

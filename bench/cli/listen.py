@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._arguments import positive
+
 if TYPE_CHECKING:
     from ..listening.plan import Material
     from ..listening.results import Results
@@ -34,10 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument(
         "--codecs", metavar="A@P+P,B", help="which of the run's codecs and points (all that are no anchors)"
     )
-    test.add_argument(
-        "--clips", type=_positive, metavar="N", help="how many, besides the one for training (5, or more)"
-    )
-    test.add_argument("--trials", type=_positive, default=10, metavar="N", help="of ABX, for each codec and point (10)")
+    test.add_argument("--clips", type=positive, metavar="N", help="how many, besides the one for training (5, or more)")
+    test.add_argument("--trials", type=positive, default=10, metavar="N", help="of ABX, for each codec and point (10)")
     test.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice of clips and of each order (0)")
     test.add_argument("--port", type=int, default=0, metavar="N", help="of the page (any that is free)")
     test.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
@@ -161,10 +161,3 @@ def _print(found: Results) -> None:
 
 def _number(value: float, digits: int) -> str:
     return "-" if value != value else f"{value:.{digits}f}"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._arguments import positive
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--points", metavar="P,P", help="only the operating points with these labels")
     what.add_argument("--metrics", metavar="A,B", help="instead of the suite's")
-    what.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each corpus")
+    what.add_argument("--limit", type=positive, metavar="N", help="at most N clips of each corpus")
     what.add_argument("--seed", type=int, metavar="N", help="of the choice of clips and of the bootstrap (0)")
     what.add_argument("--no-timing", action="store_true", help="leave the timing phase out")
     what.add_argument("--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter")
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
-    how.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (the machine's physical cores)")
+    how.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
     how.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for codecs that can use a GPU (cpu)")
     how.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds one stage may take (300)")
     how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
@@ -165,10 +166,3 @@ def _show_plan(plan: Plan, folder: Path, as_json: bool) -> None:
 
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._arguments import positive
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", metavar="A,B", help="instead of those of the suite for the content")
     parser.add_argument("--content", choices=["speech", "music"], default="speech", help="(speech)")
     parser.add_argument("--align", action="store_true", help="remove a constant delay of up to 0.3 s first")
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (the machine's physical cores)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--csv", metavar="FILE", help="write CSV; - prints that instead of a table")
 
@@ -52,9 +53,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.csv == "-":
         err.print("bench score: --json and --csv - both print; give --csv a file", style="red")
         return 2
-    names = args.metrics.split(",") if args.metrics else load_suite(args.content).metrics
+    names = load_suite(args.content).metrics
+    if args.metrics is not None:
+        names = tuple(name.strip() for name in args.metrics.split(",") if name.strip())
+    if not names:
+        err.print("bench score: --metrics names none; see bench list metrics", style="red")
+        return 2
     try:
-        metrics = [registry.get(name.strip()) for name in dict.fromkeys(names) if name.strip()]
+        metrics = [registry.get(name) for name in dict.fromkeys(names)]
         pairs, alone = match(args.reference, args.degraded)
     except (ScoreError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
