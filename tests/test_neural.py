@@ -78,7 +78,6 @@ def registered(name: str) -> NeuralCodec:
 def _forget() -> Iterator[None]:
     """What a test registers or loads is gone after it."""
     registry.names()  # loads what the package has
-    registry.names()  # finds the codecs, whichever test comes first
     things, sources = dict(registry._things), dict(loaded)
     yield
     registry._things.clear()
