@@ -99,7 +99,7 @@ def _point_row(planned: PlannedPoint) -> PointRow:
 def write_unit(store: Store, index: Index | None, clip: PlannedClip, unit: Unit, result: UnitResult) -> None:
     """One unit into the store, and into the cache's index where one is given, each in one transaction.
 
-    What was counted of the point's codes before goes: the unit was not in it, or not as it is now.
+    The point's token statistics are removed: they were counted without this unit, or with an older one in its place.
     """
     key = (unit.corpus, unit.clip, unit.codec, unit.point)
     coded = result.coded

@@ -201,8 +201,8 @@ class NeuralCodec(Codec):
         return type(self)(
             f"{self.takes}:{stem}",
             f"{self.title} ({stem})",
-            f"{self.title} with weights of the user's own, by {self.package}",
-            "of your own weights",
+            f"{self.title} with weights of your own, by {self.package}",
+            "of the weights' owner",
             layout,
             points,
             folder=path,

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def of_point(timings: pd.DataFrame) -> dict[str, Any]:
-    """time_*: of one point's rows of the table `timings`, those of the CPU."""
+    """Columns time_*: what was timed on the CPU, from one point's rows of the table `timings`."""
     return _columns("time", timings[timings["device"] == "cpu"])
 
 
 def of_point_gpu(timings: pd.DataFrame) -> dict[str, Any]:
-    """gpu_*: the same of those of a GPU, with its name in gpu_device."""
+    """Columns gpu_*: the same on a GPU, and its name in gpu_device."""
     mine = timings[timings["device"] != "cpu"]
     return {"gpu_device": ", ".join(sorted(set(mine["device"])))} | _columns("gpu", mine)
 
