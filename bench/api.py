@@ -13,7 +13,7 @@ from typing import Any
 from ..codecs._device import choose
 from ..codecs._load import load_module
 from . import store
-from .cache import cache_folder, prune, size_limit
+from .cache import Files, cache_folder, prune, size_limit
 from .plan import Plan, make_plan, wanted_codecs
 from .prefetch import fetch_missing
 from .runner import Outcome, Progress, Settings, execute
@@ -83,7 +83,7 @@ def run_plan(
 
     def finish() -> None:
         progress("writing tables, plots and page", 0, 0)
-        write_outputs(folder)
+        write_outputs(folder, Files(settings.cache) if settings.cache else None)
 
     outcome = execute(plan, folder, settings, progress, finish)
     if settings.cache:

@@ -1,4 +1,5 @@
-"""The files of a run folder, made from its store: the same store gives the same bytes.
+"""The files of a run folder, made from its store and, for the audio of its page, the decoded clips of the cache: the
+same store and clips give the same bytes.
 
 Each file is written beside its place and then moved there, so that a reader, or a crash, never meets half a file.
 """
@@ -11,16 +12,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import markdown, page, plots
+from ..bench.cache import Files
+from . import audio, markdown, page, plots
 from .view import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_outputs(store_folder: Path) -> None:
-    """Write scores.csv, scores.parquet, summary.csv, summary.md, run.json, rate_quality_<content>.png, index.html, and
-    tokens.csv if some codec has codebooks.
+def write_outputs(store_folder: Path, waves: Files | None = None) -> None:
+    """Write scores.csv, scores.parquet, summary.csv, summary.md, run.json, rate_quality_<content>.png and .svg,
+    index.html with audio/, and tokens.csv if some codec has codebooks.
+
+    Parameters
+    ----------
+    waves : decoded clips; None for a page without audio.
 
     Raises
     ------
@@ -51,7 +57,9 @@ def write_outputs(store_folder: Path) -> None:
                 files[f"rate_quality_{content}.{form}"] = figure
                 drawn[content, form] = figure
     figures = {content: figure for (content, form), figure in drawn.items() if form == "png"}
-    files["index.html"] = page.render(view, figures, folder=folder).encode()
+    # A run keeps its page small; `bench report` has room for more.
+    listen = audio.package(view, waves, folder, audio.FILE_BUDGET) if waves else None
+    files["index.html"] = page.render(view, figures, listen, folder).encode()
     for name, data in files.items():
         replace(folder / name, data)
 

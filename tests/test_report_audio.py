@@ -44,6 +44,12 @@ def script(folder, clip):
     return json.loads(match[2])
 
 
+def test_the_page_of_a_run_has_its_audio(made):
+    run, _, _ = made
+    assert len(list((run / "audio").glob("*.js"))) == 3
+    assert "codecbench.player" in (run / "index.html").read_text()
+
+
 def test_what_is_packed_is_what_the_run_read_and_decoded(made, tmp_path):
     run, cache, corpus = made
     view = View(run)
