@@ -241,7 +241,7 @@ def test_command_line_mistakes(made, tmp_path, capsys):
     assert main(["listen", "results"]) == 2
     assert "./results" in capsys.readouterr().err
     assert main(["listen", "results", str(tmp_path)]) == 2
-    assert "first let someone listen" in capsys.readouterr().err
+    assert f"bench listen {tmp_path} --method" in capsys.readouterr().err
     assert main(["listen", str(tmp_path), "--method", "abx"]) == 2
     assert "is no run folder" in capsys.readouterr().err
 

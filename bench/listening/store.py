@@ -94,7 +94,9 @@ class Listening:
     def __init__(self, folder: Path, create: bool = False) -> None:
         path = folder / FILE
         if not create and not path.exists():
-            raise ListeningError(f"{folder} has no {FILE}; first let someone listen: bench listen {folder}")
+            raise ListeningError(
+                f"{folder} has no {FILE}; first let someone listen: bench listen {folder} --method mushra"
+            )
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
