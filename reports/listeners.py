@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bench.listening.correlation import Correlation, correlation
-from ..bench.listening.results import Score, summary
-from ..bench.listening.store import ListeningError
+from ..bench.listening.results import Results, Score, read
+from ..bench.listening.store import FILE, ListeningError
 from ..bench.store import StoreError
 from .cells import Metric
 from .numbers import MISSING, number
@@ -40,7 +40,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Listened:
-    """One test of one content; `agreement` has a metric, its r and ρ with intervals, points, and why there is none."""
+    """One test of one content.
+
+    Attributes
+    ----------
+    agreement : a metric that has a better side, its r and ρ with intervals, points, and why there is none.
+    left_out : sentences on listeners, without their names, and on ratings that do not count.
+    """
 
     content: str
     method: str
@@ -48,24 +54,23 @@ class Listened:
     metrics: tuple[Metric, ...]
     lines: tuple[Line, ...]
     agreement: tuple[tuple[str, str, str, str, str], ...]
+    left_out: tuple[str, ...]
 
 
 def listened(view: View, folder: Path | None) -> tuple[list[Listened], str]:
     """The tests of a run folder, if there were any; and why they cannot be shown, if so: no page fails for that."""
-    if folder is None:
+    if folder is None or not (folder / FILE).exists():
         return [], ""
     try:
-        scores = summary(folder)
+        found = read(folder)
     except (ListeningError, StoreError, sqlite3.DatabaseError) as error:
         return [], str(error)
-    kinds = dict.fromkeys((s.content, s.method) for s in scores)
-    return [
-        _listened(view, content, method, [s for s in scores if (s.content, s.method) == (content, method)])
-        for content, method in kinds
-    ], ""
+    kinds = dict.fromkeys((s.content, s.method) for s in found.scores)
+    return [_listened(view, content, method, found) for content, method in kinds], ""
 
 
-def _listened(view: View, content: str, method: str, scores: list[Score]) -> Listened:
+def _listened(view: View, content: str, method: str, found: Results) -> Listened:
+    scores = [s for s in found.scores if (s.content, s.method) == (content, method)]
     metrics = view.metrics_of(content)
     table = view.summary[view.summary["content"] == content]
     rows = {(r["codec"], r["point"]): r for r in table.to_dict("records")}
@@ -83,9 +88,13 @@ def _listened(view: View, content: str, method: str, scores: list[Score]) -> Lis
                 means=tuple(number(row.get(f"{m.name}_mean", math.nan), m.digits) for m in metrics),
             )
         )
-    # Right answers say how audible a codec is, not how good; they are correlated with nothing.
-    agreement = [] if method == "abx" else [_agreement(m, rows, scores) for m in metrics]
-    return Listened(content, method, heading, tuple(metrics), tuple(lines), tuple(agreement))
+    # Right answers say how audible a codec is, not how good; they are correlated with nothing. Neither is a metric that
+    # is best at a value: it does not rise with the quality.
+    sided = [] if method == "abx" else [m for m in metrics if m.higher_is_better is not None]
+    agreement = tuple(_agreement(m, rows, scores) for m in sided)
+    left_out = [f"Excluded: a listener who {one.reason}." for one in found.excluded if method == "mushra"]
+    left_out += [f"{line}." for line in found.outdated if line.startswith(f"{method} of ")]
+    return Listened(content, method, heading, tuple(metrics), tuple(lines), agreement, tuple(left_out))
 
 
 def _agreement(

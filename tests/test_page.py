@@ -296,17 +296,23 @@ def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
 
 def test_listeners_stand_beside_the_scores(tmp_path: Path) -> None:
     big_run.build(tmp_path, clips=12, codecs=3)
+    run = Store(tmp_path)
+    with run:
+        metrics = run.get("metrics")
+        run.set("metrics", [m | {"higher_is_better": None} if m["name"] == "si_sdr" else m for m in metrics])
+    run.close()
     points = [(f"codec0{i}", point) for i in range(2) for point in ("4", "16", "64")]
     store = Listening(tmp_path, create=True)
     with store:
-        for who in range(6):
+        for who in range(7):  # the last one does not hear the hidden reference
             store.add_session(Session(f"s{who}", f"p{who}", "mushra", 0, (), now()))
             for i, (codec, point) in enumerate([*points, ("reference", "")]):
+                given = 20.0 + 10 * i + who if codec != "reference" else 100.0 - who if who < 6 else 40.0
                 store.put(
                     Rating(
                         session=f"s{who}", trial=0, condition=i, method="mushra", corpus="made", clip="speech/0000",
                         content="speech", codec=codec, point=point, is_reference=int(codec == "reference"), is_anchor=0,
-                        is_training=0, wave="", rating=100.0 - who if codec == "reference" else 20.0 + 10 * i + who,
+                        is_training=0, wave="", rating=given,
                         answer="", position=1.0, seconds=2.0, created=now(),
                     )
                 )  # fmt: skip
@@ -325,6 +331,9 @@ def test_listeners_stand_beside_the_scores(tmp_path: Path) -> None:
     ]
     r = stats.pearsonr(means, [20.0 + 10 * i for i in range(6)]).statistic
     assert f'<th scope="row">STOI ↑</th><td>{number(r, 2)} (' in part
+    assert '<th scope="row">SI-SDR' not in part  # made a metric that is best at a value
+    assert "<li>Excluded: a listener who rated the hidden reference below 90 in 1 of 1 items" in part
+    assert "p6" not in part
     (tmp_path / "listening.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 50)
     write_outputs(tmp_path)
     assert "The listening tests of this run cannot be shown" in (tmp_path / "index.html").read_text()
