@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bench.bdrate import METHOD
+from ..bench.listening.results import NOTE
 from . import audio, charts, codebooks, verdict
 from .analysis import analyses
 from .listeners import listened
@@ -75,6 +76,7 @@ def render(view: View, figures: Mapping[str, bytes], listen: Package | None = No
             listen=listen,
             listened=told,
             untold=untold,
+            listening_note=NOTE,
             figures={content: base64.b64encode(png).decode() for content, png in figures.items()},
             tokens=tokens,
             token_heads=codebooks.HEADS,

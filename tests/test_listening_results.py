@@ -220,6 +220,7 @@ def test_results_as_table_and_json(tmp_path, capsys):
     assert "opus 24" in out
     assert "lowpass 3.5k (anchor)" in out
     assert "excluded: you: rated the hidden reference below 90 in 1 of 1 items" in out
+    assert "speaks of these listeners alone" in " ".join(out.split())
     assert "not finished: mushra of me: 1 of 2" in err
     assert main(["listen", "results", str(tmp_path), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

@@ -334,6 +334,7 @@ def test_listeners_stand_beside_the_scores(tmp_path: Path) -> None:
     assert '<th scope="row">SI-SDR' not in part  # made a metric that is best at a value
     assert "<li>Excluded: a listener who rated the hidden reference below 90 in 1 of 1 items" in part
     assert "p6" not in part
+    assert "speaks of these listeners alone" in part
     (tmp_path / "listening.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 50)
     write_outputs(tmp_path)
     assert "The listening tests of this run cannot be shown" in (tmp_path / "index.html").read_text()

@@ -124,13 +124,16 @@ def _results(folder: Path, as_json: bool) -> int:
 
 
 def _print(found: Results) -> None:
+    from rich import box
     from rich.table import Table
 
+    from ..listening.results import NOTE
     from ._console import err, out
 
     for method, sessions in found.sessions.items():
         abx = method == "abx"
-        table = Table(title=f"{method.upper()}, {sessions} sessions", title_justify="left")
+        title = f"{method.upper()}, {sessions} session{'s' if sessions > 1 else ''}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         table.add_column("codec")
         heads = ("right", "95 %", "p", "listeners", "trials") if abx else (
             "mean", "95 %", "median", "quartiles", "listeners", "ratings"
@@ -149,8 +152,7 @@ def _print(found: Results) -> None:
                 cells += [_number(s.median, digits), f"{_number(s.q1, digits)} to {_number(s.q3, digits)}"]
             table.add_row(name, s.content, *cells, str(s.listeners), str(s.ratings))
         out.print(table, markup=False)
-    if not found.sessions:
-        out.print("no trial that counts is finished yet")
+    out.print(NOTE if found.sessions else "no trial that counts is finished yet", soft_wrap=True)
     for one in found.excluded:
         out.print(f"excluded: {one.listener}: {one.reason}", markup=False)
     for line in found.outdated:
