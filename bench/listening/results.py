@@ -16,8 +16,8 @@ from .store import FILE, METHODS, Listening, Rating
 
 #: what a table of scores must be read with
 NOTE = (
-    "95 %: over listeners if there are 5 or more, else over their ratings, and then it speaks of these listeners alone; "
-    "ABX: exact binomial over all trials, p one-sided."
+    "95 %: over listeners if there are 5 or more, else over their ratings, and then it speaks of these listeners "
+    "alone; ABX: exact binomial over all trials, p one-sided."
 )
 
 
