@@ -185,12 +185,14 @@ def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[Pla
                     codec.point(label)
         except KeyError as error:
             raise SuiteError(str(error.args[0])) from error
-        suits = {content for point in codec.points for content in point.content}
-        if contents and not suits & set(contents) and "*" not in suite.codecs:
-            raise SuiteError(
-                f"{name} is made for {' and '.join(sorted(suits))}, and the clips are {' and '.join(contents)}; "
-                "leave it out, or give another --corpus"
-            )
+        for label in only_labels if contents and "*" not in suite.codecs else ():
+            suits = {content for p in codec.points for content in p.content if label in ("*", p.label)}
+            if not suits & set(contents):
+                what = name if label == "*" else f"{name} {label}"
+                raise SuiteError(
+                    f"{what} is made for {' and '.join(sorted(suits))}, and the clips are {' and '.join(contents)}; "
+                    "leave it out, or give another --corpus"
+                )
         unavailable = codec.available() or ""
         for content in contents:
             for point in codec.points:

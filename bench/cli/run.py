@@ -76,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
         plan = resolve(
             args.suite,
             corpora=args.corpus,
-            codecs=_names(args.codecs) or None,
-            points=_names(args.points),
-            metrics=_names(args.metrics) or None,
+            codecs=_names(args.codecs, "--codecs"),
+            points=_names(args.points, "--points") or (),
+            metrics=_names(args.metrics, "--metrics"),
             limit=args.limit,
             seed=args.seed,
             timing=not args.no_timing,
@@ -164,5 +164,11 @@ def _show_plan(plan: Plan, folder: Path, as_json: bool) -> None:
         out.print(f"{key}: {text}", markup=False)
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def _names(text: str | None, option: str) -> list[str] | None:
+    """The names in an option, None where it was not given. Raises SuiteError where it names nothing."""
+    from ..suite import SuiteError
+
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if text is not None and not names:
+        raise SuiteError(f"{option} {text!r} names nothing; leave it out for the suite's own")
+    return names or None
