@@ -25,6 +25,8 @@ examples:
   bench list codecs                        what can run here, and what is missing for the rest
   bench doctor                             how to get what is missing
   bench check codec opus                   does an adapter keep the contract?
+  bench compare runs/base runs/new         has my codec become worse?
+  bench score reference.wav decoded.wav    files that were decoded elsewhere
 """
 
 
