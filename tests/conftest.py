@@ -17,6 +17,8 @@ from file_server import Server, serving
 
 # Before anything is imported: huggingface_hub reads its variables only then. Worker processes inherit them.
 os.environ.update(CODECBENCH_OFFLINE="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+# pytest-xdist gives its processes a width of 80; tables are then tested as a pipe sees them.
+os.environ.pop("COLUMNS", None)
 _store = tempfile.TemporaryDirectory(prefix="codecbench-models-")
 os.environ.setdefault("CODECBENCH_MODELS", _store.name)
 os.environ.setdefault("HF_HUB_CACHE", str(Path(_store.name) / "hub"))
