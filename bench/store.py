@@ -19,12 +19,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
+
+from .names import printable
 
 FILE = "results.sqlite"
 #: raised with every change of the tables; a store of another version is refused
@@ -177,11 +178,6 @@ def _column(name: str, kind: str) -> str:
     return f"{name} {sql}"
 
 
-def _text(value: str) -> str:
-    """A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses: they become \\xNN."""
-    return os.fsencode(value).decode("utf-8", "backslashreplace") if not value.isascii() else value
-
-
 def _lock(folder: Path) -> IO[str]:
     """An exclusive lock that ends with the process, however that ends."""
     try:
@@ -258,7 +254,8 @@ class Store:
             marks = ", ".join("?" * len(data))
             self._db.execute(
                 f"INSERT OR REPLACE INTO {table} ({', '.join(data)}) VALUES ({marks})",
-                [_text(value) if isinstance(value, str) else value for value in data.values()],
+                # A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses.
+                [printable(value) if isinstance(value, str) else value for value in data.values()],
             )
 
     def delete(self, table: str, where: Mapping[str, object]) -> None:

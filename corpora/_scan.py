@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from ..bench.names import printable
 from ._corpus import Content, CorpusError, Item
 
 SUFFIXES = frozenset(
@@ -33,8 +34,8 @@ def audio_files(root: Path) -> list[Path]:
 
 def clip_ids(root: Path, files: list[Path]) -> list[str]:
     """The path below root without the suffix, which stays where it is all that tells two files apart."""
-    full = [_text(file.relative_to(root).as_posix()) for file in files]
-    short = [_text(file.relative_to(root).with_suffix("").as_posix()) if file != root else "." for file in files]
+    full = [printable(file.relative_to(root).as_posix()) for file in files]
+    short = [printable(file.relative_to(root).with_suffix("").as_posix()) if file != root else "." for file in files]
     times, taken = Counter(short), set(full)
     return [a if times[a] == 1 and a not in taken else b for a, b in zip(short, full, strict=True)]
 
@@ -106,8 +107,3 @@ def layout_items(
 def _need_folder(root: Path) -> None:
     if not root.is_dir():
         raise CorpusError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
-
-
-def _text(name: str) -> str:
-    """A file name as valid Unicode: bytes that are not UTF-8 become \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ....bench.audio import AudioError, to_pcm16
 from ....bench.cache import cache_folder
 from ....bench.download import sha256 as file_sha256
+from ....bench.names import printable
 from ....corpora._scan import audio_files
 
 RATE = 24000
@@ -248,4 +249,4 @@ def collect(
 
 
 def _below(file: Path, folder: Path) -> str:
-    return os.fsencode(file.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
+    return printable(file.relative_to(folder).as_posix())
