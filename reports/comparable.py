@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .frame import Run
 
 Clip = tuple[str, str]  # corpus, id
 Point = tuple[str, str]  # codec, label
+
+#: what makes a clip the same one
+IDENTITY = ("sha256", "start", "seconds", "rate", "channels")
 
 
 class CompareError(Exception):
@@ -25,10 +27,10 @@ def distrust(side: str, run: Run) -> Iterator[str]:
         yield f"{side} failed its self-check {check['name']}: {check['detail']}"
 
 
-def available(run: Run) -> dict[tuple[str, str, str], float | None]:
-    """(content, codec, label) of the points that could run, in the order of their rates."""
+def available(run: Run) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The rows of the points that could run, by content, codec and label, in the order of their rates."""
     points = run.points[run.points["unavailable"] == ""].sort_values(["content", "codec", "kbps_nominal", "point"])
-    return {(p["content"], p["codec"], p["point"]): p["kbps_nominal"] for p in points.to_dict("records")}
+    return {(p["content"], p["codec"], p["point"]): p for p in points.to_dict("records")}
 
 
 def pairs(base: Run, new: Run, maps: Sequence[str]) -> tuple[list[tuple[str, Point, Point]], dict[str, str], list[str]]:
@@ -92,7 +94,7 @@ def clips(base: Run, new: Run) -> tuple[set[Clip], list[str], list[str]]:
     """The clips that are the same in both, obstacles, notes."""
     rows = [{(c["corpus"], c["clip"]): c for c in run.clips.to_dict("records")} for run in (base, new)]
     both = rows[0].keys() & rows[1].keys()
-    other = {key for key in both if _differ(rows[0][key], rows[1][key])}
+    other = {key for key in both if not same_clip(rows[0][key], rows[1][key])}
     obstacles, notes = [], []
     if not both:
         obstacles.append("no clip is in both runs: they need the same corpora; corpus and id of a clip must agree")
@@ -104,16 +106,14 @@ def clips(base: Run, new: Run) -> tuple[set[Clip], list[str], list[str]]:
     return both - other, obstacles, notes
 
 
-def _differ(one: dict[str, Any], two: dict[str, Any]) -> bool:
-    """True if both are known and not the same audio; the part of a file shows in its length."""
-    if one["sha256"] and two["sha256"] and one["sha256"] != two["sha256"]:
-        return True
-    return any(known(one[k]) and known(two[k]) and one[k] != two[k] for k in ("start", "seconds", "rate", "channels"))
+def same_clip(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    """True unless something of `IDENTITY` is known of both and differs; a clip that could not be read has no length."""
+    return all(one[k] == two[k] for k in IDENTITY if known(one[k]) and known(two[k]))
 
 
-def known(value: float | None) -> bool:
-    """False for None and for NaN, which pandas makes of it."""
-    return value is not None and not math.isnan(value)
+def known(value: Any) -> bool:
+    """False for what the store has no value of: None, NaN that pandas makes of it, the hash of what was not read."""
+    return value is not None and value != "" and value == value
 
 
 def _some(clips: set[Clip]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..bench.statistics import Mean, paired_difference
 from . import comparable
 from .comparable import Clip, CompareError, Point
-from .frame import Run, frame_of, metrics_of, read
+from .frame import Run, clusters, frame_of, metrics_of, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,8 @@ def compare(base_dir: Path, new_dir: Path, maps: Sequence[str] = ()) -> Comparis
     CompareError : a pair that names what a run does not have.
     """
     base, new = read(base_dir), read(new_dir)
-    frames = frame_of(base), frame_of(new)
+    one, two = frame_of(base), frame_of(new)
+    frames = one.assign(cluster=clusters(one)), two
     pairs, gone, notes = comparable.pairs(base, new, maps)
     same, clip_obstacles, clip_notes = comparable.clips(base, new)
     notes += clip_notes
@@ -181,8 +182,7 @@ def _conditions(
 def _change(metric: str, base: dict[Clip, dict[str, Any]], new: dict[Clip, dict[str, Any]], seed: int) -> Change:
     one = {k: float(row[metric]) for k, row in base.items()}
     two = {k: float(new[k][metric]) for k in base}
-    # As in `frame`: a clip without a speaker is its own cluster, and a name belongs to its corpus.
-    clusters = {k: (k[0], row["speaker"], "" if row["speaker"] else k[1]) for k, row in base.items()}
+    speakers = {k: row["cluster"] for k, row in base.items()}
     both = [k for k in one if math.isfinite(one[k]) and math.isfinite(two[k])]
     lost = Counter(
         new[k][f"{metric}_reason"] or ("infinite" if math.isinf(two[k]) else "no_row")
@@ -193,7 +193,7 @@ def _change(metric: str, base: dict[Clip, dict[str, Any]], new: dict[Clip, dict[
         metric=metric,
         base=_mean([one[k] for k in both]),
         new=_mean([two[k] for k in both]),
-        difference=paired_difference(two, one, clusters, seed),
+        difference=paired_difference(two, one, speakers, seed),
         spread=_spread([one[k] for k in both]),
         lost=dict(sorted(lost.items())),
     )

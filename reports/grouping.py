@@ -7,20 +7,17 @@ a content and a metric. Runs of different groups are never mixed.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..bench.names import printable
+from .comparable import IDENTITY, Clip, available, known, same_clip
 from .frame import Run, read
 
-Clip = tuple[str, str]  # corpus, id
 Point = tuple[str, str, str]  # content, codec, point
-
-#: what makes a clip the same one
-IDENTITY = ("sha256", "start", "seconds", "rate", "channels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +46,9 @@ def sources(folders: Iterable[Path]) -> list[Source]:
         unique.setdefault(folder.resolve(), folder)
     names = Counter(path.name for path in unique)
     return [
-        Source(_text(path.name if names[path.name] == 1 else str(folder)), folder, read(folder))
+        Source(printable(path.name if names[path.name] == 1 else str(folder)), folder, read(folder))
         for path, folder in unique.items()
     ]
-
-
-def _text(name: str) -> str:
-    """A folder's name that is not UTF-8 has \\xNN for its bytes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def groups(runs: Sequence[Source]) -> list[tuple[list[Source], tuple[tuple[int, str], ...]]]:
@@ -90,7 +82,7 @@ class _Basis:
         for content, clips in _clips(run).items():
             mine = self.clips.setdefault(content, clips)
             for key, clip in clips.items():  # what one run could not read another may have
-                mine[key] = {k: mine[key][k] if is_known(mine[key][k]) else clip[k] for k in IDENTITY}
+                mine[key] = {k: mine[key][k] if known(mine[key][k]) else clip[k] for k in IDENTITY}
 
     def differs(self, run: Run) -> str:
         """Why a run may not be compared with these; empty if it may."""
@@ -99,7 +91,7 @@ class _Basis:
         for content in sorted(clips.keys() & self.clips.keys()):
             one, two = self.clips[content], clips[content]
             every = one.keys() | two.keys()
-            same = {k for k in one.keys() & two.keys() if all(_agree(one[k][c], two[k][c]) for c in IDENTITY)}
+            same = {k for k in one.keys() & two.keys() if same_clip(one[k], two[k])}
             if not same:
                 reasons.append(f"other {content} clips: none in common")
             elif len(same) < len(every):
@@ -123,16 +115,6 @@ def _clips(run: Run) -> dict[str, dict[Clip, dict[str, Any]]]:
     return found
 
 
-def is_known(value: Any) -> bool:
-    """False for what the store has no value of: None, NaN that pandas makes of it, the hash of what was not read."""
-    return value is not None and value != "" and value == value
-
-
-def _agree(one: Any, two: Any) -> bool:
-    """True unless both are known and differ; a clip that could not be read has no length."""
-    return not (is_known(one) and is_known(two)) or bool(one == two)
-
-
 def _other(one: dict[str, Any], two: dict[str, Any]) -> str:
     versions = [m.get("version") or "unknown" for m in (one, two)]
     if versions[0] != versions[1]:
@@ -142,12 +124,6 @@ def _other(one: dict[str, Any], two: dict[str, Any]) -> str:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-def available(run: Run) -> dict[Point, dict[str, Any]]:
-    """The rows of the points that could run."""
-    points = run.points[run.points["unavailable"] == ""].to_dict("records")
-    return {(p["content"], p["codec"], p["point"]): p for p in points}
 
 
 def codec_names(members: list[Source]) -> tuple[dict[tuple[str, str], str], list[str]]:

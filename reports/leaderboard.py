@@ -189,13 +189,8 @@ def _ranks(
         return {}, ""
     parts = [rows[key] for key in keys]
     first = parts[0]
-    # As in `frame`: a clip without a speaker is its own cluster, and a name belongs to its corpus.
-    clusters = [
-        (corpus, speaker, "" if speaker else clip)
-        for corpus, speaker, clip in zip(first["corpus"], first["speaker"], first["clip"], strict=True)
-    ]
     scores = np.array([part[metric.name].to_numpy(dtype=np.float64) for part in parts])
-    result = ranking.rank(scores, clusters, bool(metric.higher_is_better), seed)
+    result = ranking.rank(scores, tables.clusters(first).tolist(), bool(metric.higher_is_better), seed)
     ranks = {keys[i]: (int(result.best[i]), int(result.worst[i]), len(keys)) for i in result.order}
     return ranks, verdict.best(result, [" ".join(key) for key in keys], metric.title)
 

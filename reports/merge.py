@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .comparable import IDENTITY, available, known
 from .frame import Run
-from .grouping import IDENTITY, Point, Source, available, codec_names, groups, is_known
+from .grouping import Point, Source, codec_names, groups
 from .verdict import listed
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Group:
         clips = self.run.clips.sort_values(["corpus", "clip"])
         names = clips[["content", "corpus", "clip", "sha256"]].to_numpy().tolist()
         numbers = clips[[k for k in IDENTITY if k != "sha256"]].astype("float64").to_numpy().tolist()
-        text = json.dumps([[*n, *(v if is_known(v) else None for v in m)] for n, m in zip(names, numbers, strict=True)])
+        text = json.dumps([[*n, *(v if known(v) else None for v in m)] for n, m in zip(names, numbers, strict=True)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -116,7 +117,7 @@ def _candidates(
         for (content, codec, point), row in available(source.run).items():
             key = (content, names[source.name, codec], point)
             found.setdefault(key, []).append((source, codec))
-            rates[key] = row["kbps_nominal"] if is_known(row["kbps_nominal"]) else 0.0
+            rates[key] = row["kbps_nominal"] if known(row["kbps_nominal"]) else 0.0
     ordered = {}
     notes: dict[tuple[str, tuple[str, ...], int], dict[str, list[str]]] = {}
     for (content, name, point), runs in sorted(
@@ -146,10 +147,10 @@ def _by_point(run: Run) -> dict[Point, dict[tuple[str, ...], Any]]:
     found: dict[Point, dict[tuple[str, ...], Any]] = {}
     for r in run.results[["corpus", "clip", "codec", "point", "status", "bits"]].itertuples(index=False):
         mine = found.setdefault((content.get((r[0], r[1]), ""), r[2], r[3]), {})
-        mine[r[0], r[1], ""] = (r[4], r[5] if is_known(r[5]) else None)
+        mine[r[0], r[1], ""] = (r[4], r[5] if known(r[5]) else None)
     for s in run.scores[["corpus", "clip", "codec", "point", "metric", "value"]].itertuples(index=False):
         mine = found.setdefault((content.get((s[0], s[1]), ""), s[2], s[3]), {})
-        mine[s[0], s[1], s[4]] = s[5] if is_known(s[5]) else None
+        mine[s[0], s[1], s[4]] = s[5] if known(s[5]) else None
     return found
 
 
