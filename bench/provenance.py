@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
@@ -86,3 +87,9 @@ def describe(metric: Metric, fingerprint: str) -> dict[str, Any]:
     for key in ("function", "prepare", "available"):
         kept.pop(key)
     return {**kept, "version": version, "fingerprint": fingerprint}
+
+
+def rerun(command: str) -> str:
+    """The command that computes a run anew, and keeps what it decodes."""
+    words = [word for word in shlex.split(command) if word not in ("--no-cache", "--no-resume")]
+    return shlex.join([*words, "--no-resume"])

@@ -89,7 +89,8 @@ def _analysis(view: View, part: pd.DataFrame, content: str, metric: Metric) -> A
     for codec in order:
         mine = [i for i, (name, _) in enumerate(names) if name == codec]
         curves[codec] = measure(codec, scores[mine], bits[mine], seconds[mine], draws, better)
-    sends_codes = [c for c in order if c in neural(view)]
+    counted = neural(view)
+    sends_codes = [c for c in order if c in counted]
     return Analysis(
         content=content,
         metric=metric,

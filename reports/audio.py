@@ -17,7 +17,6 @@ import io
 import json
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,9 @@ import soundfile as sf
 from ..bench.audio import AudioError, Clip, from_pcm16, read, to_pcm16
 from ..bench.cache import Files
 from ..bench.download import sha256
+from ..bench.provenance import rerun
 from .clips import Choice, choose, order_of_points
+from .files import replace
 from .manifest import Absent, Heard, Manifest, Package, Source
 from .numbers import MISSING, kbps, number
 
@@ -123,11 +124,8 @@ def _manifest(view: View, heard: list[Heard], absent: list[Absent], spent: int, 
 def _remake(view: View) -> str:
     """With its scores still in the cache a unit is not decoded again, so the cache must be cleared first."""
     info = view.run.info
-    again = []
-    for command in info.get("commands") or [info.get("command") or "bench run"]:  # of a merged run: several
-        words = [word for word in shlex.split(str(command)) if word != "--no-cache"]
-        again.append(shlex.join([*words, *([] if "--no-resume" in words else ["--no-resume"])]))
-    return " && ".join(["bench cache clear", *again])
+    commands = info.get("commands") or [info.get("command") or "bench run"]  # of a merged run: several
+    return " && ".join(["bench cache clear", *(rerun(str(command)) for command in commands)])
 
 
 def _draft(view: View, choice: Choice, files: Files) -> _Draft | Absent:
@@ -287,9 +285,7 @@ def _write(folder: Path, blocks: dict[str, str]) -> None:
     """One script a clip; scripts of an earlier report go."""
     folder.mkdir(parents=True, exist_ok=True)
     for key, text in blocks.items():
-        part = folder / f".{key}.{os.getpid()}.tmp"
-        part.write_text(text, encoding="ascii")
-        part.replace(folder / f"{key}.js")
+        replace(folder / f"{key}.js", text.encode("ascii"))
     for path in folder.glob("*.js"):
         if re.fullmatch(r"[0-9a-f]{16}\.js", path.name) and path.stem not in blocks:
             path.unlink()

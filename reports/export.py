@@ -7,7 +7,6 @@ digit. A missing score is its reason, never an empty cell that could be read as 
 from __future__ import annotations
 
 import html
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from .comparable import distrust
 from .failures import counts_text
 from .numbers import MISSING, kbps, number
 from .view import View
-from .write import csv
+from .write import csv, parquet, scores_of
 
 What = Literal["summary", "scores"]
 
@@ -43,13 +42,8 @@ class Table:
 
 def data(view: View, form: Literal["csv", "parquet"], what: What) -> bytes:
     """The summary, or the scores of every clip, as a file of data."""
-    # Tracebacks hold paths of one machine; they stay in the store and on the page.
-    table = view.summary if what == "summary" else view.frame.drop(columns="detail")
-    if form == "csv":
-        return csv(table)
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    table = view.summary if what == "summary" else scores_of(view)
+    return csv(table) if form == "csv" else parquet(table)
 
 
 def text(view: View, form: Literal["latex", "markdown", "html"], what: What) -> str:

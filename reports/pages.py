@@ -14,10 +14,10 @@ from urllib.parse import quote
 from ..bench.cache import Files
 from . import audio, page, plots
 from .clips import ClipError
+from .files import replace
 from .manifest import Package
 from .merge import Group
 from .view import View
-from .write import replace
 
 
 @dataclass(frozen=True)

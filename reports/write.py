@@ -1,19 +1,17 @@
 """The files of a run folder, made from its store and, for the audio of its page, the decoded clips of the cache: the
 same store and clips give the same bytes.
-
-Each file is written beside its place and then moved there, so that a reader, or a crash, never meets half a file.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bench.cache import Files
 from . import audio, markdown, page, plots
+from .files import replace
 from .view import View
 
 if TYPE_CHECKING:
@@ -34,13 +32,10 @@ def write_outputs(store_folder: Path, waves: Files | None = None) -> None:
     """
     folder = Path(store_folder)
     view = View(folder)
-    # Tracebacks hold paths and addresses of one machine; they stay in the store and on the page.
-    scores = view.frame.drop(columns="detail")
-    buffer = io.BytesIO()
-    scores.to_parquet(buffer, index=False)
+    scores = scores_of(view)
     files = {
         "scores.csv": csv(scores),
-        "scores.parquet": buffer.getvalue(),
+        "scores.parquet": parquet(scores),
         "summary.csv": csv(view.summary),
         "summary.md": markdown.render(view).encode(),
         "run.json": _json(view.run.info),
@@ -64,10 +59,22 @@ def write_outputs(store_folder: Path, waves: Files | None = None) -> None:
         replace(folder / name, data)
 
 
+def scores_of(view: View) -> pd.DataFrame:
+    """The table of scores as it is given away: tracebacks hold paths of one machine, and stay in the store."""
+    return view.frame.drop(columns="detail")
+
+
 def csv(table: pd.DataFrame) -> bytes:
     """Comma-separated UTF-8; floats in the shortest form that reads back equal, missing values empty."""
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text.encode()
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """Parquet, without the index."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def _json(info: dict[str, Any]) -> bytes:
@@ -75,13 +82,3 @@ def _json(info: dict[str, Any]) -> bytes:
     strict = json.loads(json.dumps(info), parse_constant=str)
     strict.pop("written", None)  # the driver's own note of whether these files are up to date
     return (json.dumps(strict, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ or failed a self-check is exported with a warning.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -61,13 +60,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(path: Path | None, made: bytes) -> None:
-    """To stdout, or into a file that a reader never meets half written."""
+    from ...reports.files import replace
+
     if path is None:
         sys.stdout.write(made.decode())
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(made)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    else:
+        replace(path, made)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..cache import Files
 from ..download import sha256
+from ..provenance import rerun
 from ..store import Store
 from .plan import ANCHORS, MOST_CONDITIONS, Clip, Material, evenly, spread
 from .sound import LONGEST, PIECE
@@ -145,7 +146,7 @@ def _lost(
     if pruned:
         again = "the run with its cache and without resuming"
         if command and command.startswith("bench "):
-            again = f"{command.replace(' --no-cache', '').replace(' --no-resume', '')} --no-resume"
+            again = rerun(command)
         parts.append(
             f"{pruned} of {len(candidates)} clips are left out, for their decoded audio is not in the cache {cache}; "
             f"to make it again: `bench cache clear`, then `{again}`"
