@@ -51,9 +51,10 @@ def resolve(
         "timing_repeats": None if timing else 0,
     }
     chosen = dataclasses.replace(load_suite(suite), **{k: v for k, v in changes.items() if v is not None})
+    wanted = wanted_codecs(chosen.codecs)
     if not offline:
-        fetch_missing(wanted_codecs(chosen.codecs), fetch_models, say)
-    return make_plan(chosen, modules, points, device)
+        fetch_missing(wanted.codecs, fetch_models, say)
+    return make_plan(chosen, wanted, modules, points, device)
 
 
 def default_folder(plan: Plan) -> Path:

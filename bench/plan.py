@@ -82,11 +82,14 @@ class Plan:
         ]
 
 
-def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] = (), device: str = "cpu") -> Plan:
-    """Resolve a suite's names; weights of the user's own that it names are loaded.
+def make_plan(
+    suite: Suite, wanted: Wanted, modules: Sequence[Path] = (), labels: Sequence[str] = (), device: str = "cpu"
+) -> Plan:
+    """Resolve a suite's names.
 
     Parameters
     ----------
+    wanted : the suite's codecs, of `wanted_codecs`.
     modules : files of further codec adapters, already loaded.
     device : already chosen, for the record.
     labels : only operating points with these labels; empty for all.
@@ -94,7 +97,6 @@ def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] 
     Raises
     ------
     SuiteError, CorpusError : a name that does not exist, a corpus that cannot be listed.
-    LoadError : weights of the user's own that cannot be used.
     """
     chosen = []
     for name in dict.fromkeys(suite.metrics):
@@ -103,10 +105,9 @@ def make_plan(suite: Suite, modules: Sequence[Path] = (), labels: Sequence[str] 
         except KeyError as error:
             raise SuiteError(str(error.args[0])) from error
     clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
-    points = _points(suite, sorted({clip.item.content for clip in clips}), set(labels))
+    points = _points(suite, wanted, sorted({clip.item.content for clip in clips}), set(labels))
     fingerprints = {metric.name: metric_fingerprint(metric) for metric in chosen}
-    own = [f"{takes}:{path.resolve()}" for takes, path in (weights_of(spec)[:2] for spec in suite.codecs) if path]
-    sources = (*map(str, modules), *own)
+    sources = (*map(str, modules), *wanted.sources)
     return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, sources, device)
 
 
@@ -157,12 +158,29 @@ def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
     return [item for item in items if item.id in taken]
 
 
-def wanted_codecs(specs: Sequence[str]) -> dict[str, list[str]]:
-    """Names of the codecs that a suite asks for, each with its points' labels, "*" for all. Raises SuiteError."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a suite asks for: `codecs`, by name the labels of the points, "*" for all; `sources` of users' own weights,
+    which are loaded."""
+
+    codecs: Mapping[str, list[str]]
+    sources: tuple[str, ...]
+
+
+def wanted_codecs(specs: Sequence[str]) -> Wanted:
+    """Resolve the codecs of a suite; weights of the user's own are loaded.
+
+    Raises
+    ------
+    SuiteError : a codec to leave out that does not exist.
+    LoadError : weights of the user's own that cannot be used.
+    """
     wanted: dict[str, list[str]] = {}
+    sources = []
     for spec in specs:
         name, path, only = weights_of(spec)
         if path is not None:
+            sources.append(f"{name}:{path.resolve()}")
             name = load_checkpoint(name, path)
         if name.startswith("-"):
             if name[1:] not in codecs:
@@ -172,12 +190,12 @@ def wanted_codecs(specs: Sequence[str]) -> dict[str, list[str]]:
         # Weights that an earlier run of this process loaded are not among all codecs.
         for each in [n for n in codecs.names() if ":" not in n] if name == "*" else [name]:
             wanted.setdefault(each, []).extend(only.split("+") if only else ["*"])
-    return wanted
+    return Wanted(wanted, tuple(sources))
 
 
-def _points(suite: Suite, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
+def _points(suite: Suite, wanted: Wanted, contents: Sequence[str], labels: set[str]) -> list[PlannedPoint]:
     points = []
-    for name, only_labels in wanted_codecs(suite.codecs).items():
+    for name, only_labels in wanted.codecs.items():
         try:
             codec = codecs.get(name)
             for label in only_labels:

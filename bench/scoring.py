@@ -8,7 +8,6 @@ rounding to 16-bit PCM. Anything else, such as another number of channels, is a 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +17,11 @@ import numpy as np
 from ..corpora._scan import audio_files
 from .audio import AudioError, Clip, from_pcm16, read, resample, to_pcm16
 from .delay import lag
-from .metrics import Reason, evaluate
-from .metrics import registry as metrics
+from .metrics import Reason
 from .metrics._metric import ReferenceCache
+from .names import printable
 from .pool import Failure, Pool, Stage
-from .work import ScoreValue
+from .work import ScoreValue, score_value
 
 #: seconds that a file may be longer or shorter than its reference
 TOLERANCE = 0.1
@@ -123,11 +122,6 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def printable(path: Path) -> str:
-    """A path as valid Unicode: bytes that are not UTF-8 become \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def fit(reference: Clip, degraded: Clip, align: bool = False) -> Fitted:
     """Bring a decoded clip to its reference's rate, time and length, and round it to 16 bits.
 
@@ -224,9 +218,7 @@ class ScoreTask:
         for name in self.metrics:
             if name not in known:
                 stage(f"metric {name}")
-                score = evaluate(metrics.get(name), cache, fitted.degraded)
-                value = None if math.isnan(score.value) else score.value
-                known[name] = ScoreValue(name, value, score.reason.value if score.reason else "", score.detail)
+                known[name] = score_value(name, cache, fitted.degraded)
             scores.append(known[name])
         aligned = self.align and bool(fitted.delay)
         return PairScores(self.pair, tuple(scores), reference.rate, fitted.delay, fitted.clarity, aligned, fitted.notes)

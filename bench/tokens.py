@@ -55,7 +55,7 @@ class TokensTask:
         for unit in self.units:
             stage(f"tokens of {unit.corpus}/{unit.clip}")
             try:
-                stream = unit.stream()
+                stream, _ = unit.stream()
                 for part in stream.parts:
                     tokens = codec.tokens(part, point)
                     if tokens is None and not counts:

@@ -38,6 +38,13 @@ class ScoreValue:
     detail: str = ""
 
 
+def score_value(metric: str, reference: ReferenceCache, degraded: Clip) -> ScoreValue:
+    """The score of a decoded clip by the metric of that name."""
+    score = evaluate(metrics.get(metric), reference, degraded)
+    value = None if math.isnan(score.value) else score.value
+    return ScoreValue(metric, value, score.reason.value if score.reason else "", score.detail)
+
+
 @dataclass(frozen=True)
 class Coded:
     """What coding a clip gave; the part of a result that the cache keeps under its recipe."""
@@ -95,8 +102,11 @@ class Unit:
         """Cache key of a score."""
         return digest("score", self.clip_key, wave_sha256, metric_fingerprint)
 
-    def stream(self) -> Stream:
-        """What is sent for the clip: from the cache, else coded now and kept there. Raises AudioError, CodecError."""
+    def stream(self) -> tuple[Stream, bytes]:
+        """What is sent for the clip, and the same as bytes: from the cache, else coded now and kept there.
+
+        Raises AudioError, CodecError.
+        """
         files = Files(self.cache)
         blob = files.get_stream(self.recipe)
         stream = Stream.from_bytes(blob) if blob is not None else None
@@ -104,8 +114,9 @@ class Unit:
             codec = codecs.get(self.codec)
             reference = _reference(self.path, self.start, self.max_seconds, self.clip_key)
             stream = encode(codec, codec.point(self.point, self.content), reference.clip)
-            files.put_stream(self.recipe, stream.to_bytes())
-        return stream
+            blob = stream.to_bytes()
+            files.put_stream(self.recipe, blob)
+        return stream, blob or b""
 
     def run(self, stage: Stage) -> UnitResult:
         """Code the clip and score it. Whatever is wrong with clip or codec comes back as a reason."""
@@ -140,9 +151,7 @@ class Unit:
                 scores.append(ScoreValue(name, *known))
                 continue
             stage(f"metric {name}")
-            score = evaluate(metrics.get(name), reference, wave)
-            value = None if math.isnan(score.value) else score.value
-            scores.append(ScoreValue(name, value, score.reason.value if score.reason else "", score.detail))
+            scores.append(score_value(name, reference, wave))
         return result("", "", coded, tuple(scores))
 
     def _code(self, ref: Clip, stage: Stage) -> tuple[Coded, Clip]:
@@ -150,10 +159,9 @@ class Unit:
         point = codec.point(self.point, self.content)
         files = Files(self.cache)
         stage("encode")
-        stream = self.stream()
+        stream, sent = self.stream()
         stage("decode")
-        sent = hashlib.sha256(stream.to_bytes()).hexdigest()
-        key = digest("wave", sent, self.fingerprint, ref.rate, ref.length)
+        key = digest("wave", hashlib.sha256(sent).hexdigest(), self.fingerprint, ref.rate, ref.length)
         wave = files.get_wave(key)
         if wave is None or (wave.rate, wave.samples.shape) != (ref.rate, ref.samples.shape):
             wave = decode(codec, point, stream, ref)

@@ -18,7 +18,7 @@ class LoadError(Exception):
 
 
 def load(source: str) -> list[str]:
-    """Load one of `loaded` in another process; the names it registered."""
+    """Load "/path/FILE.py" or "NAME:PATH", as `loaded` names them; the names it registered. Raises LoadError."""
     if Path(source).is_absolute():
         return load_module(Path(source))
     takes, _, path = source.partition(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def positive(text: str) -> int:
@@ -10,3 +11,21 @@ def positive(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+
+
+def names(text: str) -> list[str]:
+    """What stands between the commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def add_runs_and_page(parser: argparse.ArgumentParser, page: str) -> None:
+    """RUN folders, and where the page goes that is made of them, by default the file `page`."""
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run folder")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path(page),
+        metavar="FILE|DIR",
+        help="a file that ends in .html, or a folder for index.html (%(default)s)",
+    )

@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ...codecs import registry
-    from ...codecs._load import LoadError, load_checkpoint, load_module
+    from ...codecs._load import LoadError, load, load_module
     from ..conformance import check
 
     try:
         loaded = [name for path in args.codec_module for name in load_module(path)]
-        named = [load_checkpoint(*_weights(name)) if ":" in name else name for name in args.names]
+        named = [load(name)[0] if ":" in name else name for name in args.names]
         names = named or (registry.names() if args.all else loaded)
         codecs = [registry.get(name) for name in dict.fromkeys(names)]
     except (LoadError, KeyError) as error:
@@ -83,8 +83,3 @@ def _show(name: str, reason: str | None, checks: list[Check], only_failed: bool)
         out.print(f"  {mark} {one.name:<28} {one.point:<22} {one.detail}", style=style, markup=False, soft_wrap=True)
     verdict = f"{bad} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks passed"
     out.print(f"{name}: {verdict}", style="bold red" if bad else "bold green", markup=False)
-
-
-def _weights(spec: str) -> tuple[str, Path]:
-    name, _, path = spec.partition(":")
-    return name, Path(path)

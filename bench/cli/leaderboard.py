@@ -7,7 +7,8 @@ other runs become groups of their own, with the reason. Runs given as relative p
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from ._arguments import add_runs_and_page
 
 EPILOG = """\
 examples:
@@ -17,19 +18,11 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run folder")
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("leaderboard.html"),
-        metavar="FILE|DIR",
-        help="a file that ends in .html, or a folder for index.html (%(default)s)",
-    )
+    add_runs_and_page(parser, "leaderboard.html")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ...reports import grouping, leaderboard, merge, write
+    from ...reports import files, grouping, leaderboard, merge
     from ..store import StoreError
     from ._console import err
 
@@ -37,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         groups = merge.merge(grouping.sources(args.runs))
         page.parent.mkdir(parents=True, exist_ok=True)
-        write.replace(page, leaderboard.render(groups, page.parent).encode())
+        files.replace(page, leaderboard.render(groups, page.parent).encode())
     except StoreError as error:
         err.print(f"bench leaderboard: {error}", style="red", markup=False)
         return 2

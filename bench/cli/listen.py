@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import positive
+from ._arguments import names, positive
 
 if TYPE_CHECKING:
     from ..listening.plan import Material
@@ -75,7 +75,7 @@ def _serve(folder: Path, args: argparse.Namespace) -> int:
     from ._console import err, out
 
     cache = cache_folder()
-    codecs = [spec.strip() for spec in (args.codecs or "").split(",") if spec.strip()]
+    codecs = names(args.codecs or "")
     material = gather(folder, args.method, cache, codecs, args.clips, args.seed)
     _tell(material)
     store = Listening(folder, create=True)

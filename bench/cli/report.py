@@ -8,8 +8,9 @@ a clip is opened. No codec runs: what is heard is what the runs left in the cach
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ._arguments import add_runs_and_page, names
 
 if TYPE_CHECKING:
     from ...reports.pages import Written
@@ -24,15 +25,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run folder")
-    parser.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("report.html"),
-        metavar="FILE|DIR",
-        help="a file that ends in .html, or a folder for index.html (%(default)s)",
-    )
+    add_runs_and_page(parser, "report.html")
     parser.add_argument("--single-file", action="store_true", help="the audio inside index.html of a folder, too")
     parser.add_argument(
         "--clips",
@@ -49,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _clips(text: str) -> int | tuple[str, ...]:
     if text.isdecimal():
         return int(text)
-    names = tuple(name for part in text.split(",") if (name := part.strip()))
-    if not names:
+    chosen = tuple(names(text))
+    if not chosen:
         raise argparse.ArgumentTypeError("it is empty; give a number, or ids of clips with commas between them")
-    return names
+    return chosen
 
 
 def _megabytes(text: str) -> int:
@@ -95,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
             for note in group.notes:
                 err.print(note, markup=False)
             for number, reason in group.apart:
-                names = ", ".join(source.name for source in group.sources)
-                err.print(f"{names}: not with group {number}: {reason}", markup=False)
+                which = ", ".join(source.name for source in group.sources)
+                err.print(f"{which}: not with group {number}: {reason}", markup=False)
         for page in written:
             beside = f" and {page.audio_bytes / 1e6:.1f} MB of audio beside it" if page.audio_bytes else ""
             err.print(f"wrote {page.path} ({page.bytes / 1e6:.1f} MB{beside})", markup=False)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import positive
+from ._arguments import names, positive
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _names(text: str | None, option: str) -> list[str] | None:
     """The names in an option, None where it was not given. Raises SuiteError where it names nothing."""
     from ..suite import SuiteError
 
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
-    if text is not None and not names:
-        raise SuiteError(f"{option} {text!r} names nothing; leave it out for the suite's own")
-    return names or None
+    if text is None:
+        return None
+    if found := names(text):
+        return found
+    raise SuiteError(f"{option} {text!r} names nothing; leave it out for the suite's own")

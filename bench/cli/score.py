@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import positive
+from ._arguments import names, positive
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -53,14 +53,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json and args.csv == "-":
         err.print("bench score: --json and --csv - both print; give --csv a file", style="red")
         return 2
-    names = load_suite(args.content).metrics
-    if args.metrics is not None:
-        names = tuple(name.strip() for name in args.metrics.split(",") if name.strip())
-    if not names:
+    chosen = load_suite(args.content).metrics if args.metrics is None else names(args.metrics)
+    if not chosen:
         err.print("bench score: --metrics names none; see bench list metrics", style="red")
         return 2
     try:
-        metrics = [registry.get(name) for name in dict.fromkeys(names)]
+        metrics = [registry.get(name) for name in dict.fromkeys(chosen)]
         pairs, alone = match(args.reference, args.degraded)
     except (ScoreError, KeyError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
@@ -148,7 +146,7 @@ def _notes(scored: list[PairScores]) -> dict[str, list[str]]:
             if value.value is None:
                 detail = value.detail.strip().splitlines()
                 lost.setdefault(f"{value.reason}: {detail[0]}" if detail else value.reason, []).append(value.metric)
-        for note in (*one.notes, *(f"no {', '.join(names)}: {why}" for why, names in lost.items())):
+        for note in (*one.notes, *(f"no {', '.join(absent)}: {why}" for why, absent in lost.items())):
             found.setdefault(note, []).append(one.pair.name)
     return found
 
@@ -159,7 +157,7 @@ def _some(files: Sequence[str]) -> str:
 
 def _record(one: PairScores) -> dict[str, Any]:
     """A pair as one flat row."""
-    from ..scoring import printable
+    from ..names import printable
 
     row: dict[str, Any] = {
         "name": one.pair.name,
