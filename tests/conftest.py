@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +36,30 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("CODECBENCH_OFFLINE")
     with serving() as running:
         yield running
+
+
+@pytest.fixture
+def forget_codecs() -> Iterator[None]:
+    """Codecs that a test registers or loads are gone after it."""
+    from codecbench.codecs import registry
+    from codecbench.codecs._load import loaded
+
+    registry.names()  # finds those of the package, whichever test comes first
+    things, sources = dict(registry._things), dict(loaded)
+    yield
+    registry._things.clear()
+    registry._things.update(things)
+    loaded.clear()
+    loaded.update(sources)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium that plays without being clicked first; for modules that skip where it is missing."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        chromium = driver.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        yield chromium
+        chromium.close()

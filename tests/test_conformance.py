@@ -12,19 +12,7 @@ from codecbench.bench import _isolated
 from codecbench.bench.cli import main
 from codecbench.bench.conformance import check
 from codecbench.codecs import registry
-from codecbench.codecs._load import LoadError, load_module, loaded
-
-
-@pytest.fixture
-def clean_registry():
-    """Codecs that a test loads are gone after it."""
-    registry.names()
-    things, files = dict(registry._things), dict(loaded)
-    yield
-    registry._things.clear()
-    registry._things.update(things)
-    loaded.clear()
-    loaded.update(files)
+from codecbench.codecs._load import LoadError, load_module
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -81,14 +69,14 @@ def skeleton(tmp_path, name, change=""):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_kit_finds_the_fault(name, tmp_path, clean_registry, monkeypatch):
+def test_kit_finds_the_fault(name, tmp_path, forget_codecs, monkeypatch):
     monkeypatch.setattr(_isolated, "LIMIT", 10.0 if "one byte" in name else 60.0)
     (added,) = load_module(skeleton(tmp_path, "faulty", FAULTS[name]))
     checks = check(registry.get(added), thorough=False)
     assert name in {one.name for one in checks if not one.passed}
 
 
-def test_new_check_and_help(tmp_path, clean_registry, capsys):
+def test_new_check_and_help(tmp_path, forget_codecs, capsys):
     path = skeleton(tmp_path, "mine")
     assert "bench check codec mine --codec-module" in capsys.readouterr().out.replace("\n", " ")
     assert main(["check", "codec", "mine", "--codec-module", str(path), "--json"]) == 0
@@ -107,7 +95,7 @@ def test_new_check_and_help(tmp_path, clean_registry, capsys):
     assert main(["check", "codec", "mine", "--codec-module", str(tmp_path / "absent.py")]) == 2
 
 
-def test_failed_check_is_shown_and_told_by_the_exit_code(tmp_path, clean_registry, capsys):
+def test_failed_check_is_shown_and_told_by_the_exit_code(tmp_path, forget_codecs, capsys):
     path = skeleton(tmp_path, "faulty", FAULTS["delay"])
     assert main(["check", "codec", "--codec-module", str(path)]) == 1
     shown = capsys.readouterr().out
@@ -115,7 +103,7 @@ def test_failed_check_is_shown_and_told_by_the_exit_code(tmp_path, clean_registr
     assert "declared 2, measured 0 samples" in shown
 
 
-def test_unavailable_codec_is_told_not_passed(tmp_path, clean_registry, capsys):
+def test_unavailable_codec_is_told_not_passed(tmp_path, forget_codecs, capsys):
     path = skeleton(tmp_path, "faulty", "def available(self): return 'needs foo: pip install foo'")
     assert main(["check", "codec", "--codec-module", str(path)]) == 1
     assert "pip install foo" in capsys.readouterr().out
@@ -130,14 +118,14 @@ def test_unavailable_codec_is_told_not_passed(tmp_path, clean_registry, capsys):
         ("x = 1\n", r"broken\.py: registers no codec"),
     ],
 )
-def test_broken_module_is_named_with_its_line(code, message, tmp_path, clean_registry):
+def test_broken_module_is_named_with_its_line(code, message, tmp_path, forget_codecs):
     path = tmp_path / "broken.py"
     path.write_text(textwrap.dedent(code))
     with pytest.raises(LoadError, match=message):
         load_module(path)
 
 
-def test_module_loads_once(tmp_path, clean_registry):
+def test_module_loads_once(tmp_path, forget_codecs):
     path = skeleton(tmp_path, "once")
     assert load_module(path) == load_module(path) == ["once"]
     (tmp_path / "again.py").write_text(path.read_text())

@@ -7,7 +7,6 @@ import json
 import pickle
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +21,12 @@ from codecbench.bench.download import sha256
 from codecbench.bench.models import File, Model
 from codecbench.codecs import CodecError, Encoded, Packet, _neural, registry
 from codecbench.codecs._codes import Layout, pack, unpack
-from codecbench.codecs._load import load_checkpoint, loaded
+from codecbench.codecs._load import load_checkpoint
 from codecbench.codecs._neural import NeuralCodec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.usefixtures("forget_codecs")
 
 NAMES = ["encodec", "encodec_chunks", "dac", "dac_even", "mimi", "xcodec", "snac", "snac_attention"]
 #: one of each adapter goes through the whole kit, with its processes; the others through what they do differently
@@ -72,18 +73,6 @@ def registered(name: str) -> NeuralCodec:
     codec = next(codec for codec in registry if codec.takes == name.split("_")[0])
     assert isinstance(codec, NeuralCodec)
     return codec
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """What a test registers or loads is gone after it."""
-    registry.names()  # loads what the package has
-    things, sources = dict(registry._things), dict(loaded)
-    yield
-    registry._things.clear()
-    registry._things.update(things)
-    loaded.clear()
-    loaded.update(sources)
 
 
 def speech(codec: NeuralCodec, seconds: float = 0.5, channels: int = 1) -> Clip:

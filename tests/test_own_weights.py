@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import codecbench
@@ -16,19 +15,8 @@ from codecbench.codecs import _device, registry
 from codecbench.codecs._load import LoadError, load, load_checkpoint, loaded
 from codecbench.codecs.soundstream import packaged
 
+pytestmark = pytest.mark.usefixtures("forget_codecs")
 needs_weights = pytest.mark.skipif(not packaged.WEIGHTS.exists(), reason="no packaged weights")
-
-
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    registry.names()  # finds the codecs, whichever test comes first
-    things, sources = dict(registry._things), dict(loaded)
-    yield
-    registry._things.clear()
-    registry._things.update(things)
-    loaded.clear()
-    loaded.update(sources)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import codecbench
@@ -13,7 +12,7 @@ from codecbench.bench import _hub, models
 from codecbench.bench.cli import main
 from codecbench.bench.prefetch import fetch_missing
 from codecbench.codecs import registry
-from codecbench.codecs._load import load_module, loaded
+from codecbench.codecs._load import load_module
 from file_server import Server
 
 MODULE = Path(__file__).with_name("codec_with_model.py")
@@ -21,7 +20,7 @@ WEIGHTS = bytes(range(256)) * 1000
 
 
 @pytest.fixture(autouse=True)
-def served(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def served(server: Server, forget_codecs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The weights of the module's codecs are served; what it registers is gone after the test."""
     server.offer("small.bin", WEIGHTS)
     server.offer("large.bin", WEIGHTS * 40)
@@ -29,13 +28,7 @@ def served(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CODECBENCH_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv("CODECBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    registry.names()  # finds the codecs, whichever test comes first
-    things, sources = dict(registry._things), dict(loaded)
-    yield server
-    registry._things.clear()
-    registry._things.update(things)
-    loaded.clear()
-    loaded.update(sources)
+    return server
 
 
 def bench(*args: str) -> int:

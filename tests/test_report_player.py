@@ -19,7 +19,7 @@ from codecbench.reports.audio import FOLDER_BUDGET, SCRIPTS, STYLE, package
 from codecbench.reports.view import View
 from listen_run import HOSTILE, make_run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.browser,
@@ -83,15 +83,6 @@ def site(made, tmp_path_factory):
     """(folder of the page, its manifest)"""
     folder = tmp_path_factory.mktemp("site")
     return folder, write_page(folder, *made[:2])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
