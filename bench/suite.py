@@ -19,18 +19,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
+import os
+import reprlib
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
 from ..corpora import Content
+from .files import TextError, parse_toml, read_text
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+#: so many suites may extend one another in a row
+DEPTH = 16
+#: of whole numbers: above it they fit into no store
+_LIMIT = 2**63
+#: 30 years
+_SECONDS = 1e9
 
 
 class SuiteError(Exception):
@@ -53,6 +57,10 @@ class Suite:
     timing_clips: int = 3
     timing_repeats: int = 3
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < _LIMIT:
+            raise SuiteError(f"suite {self.name}: seed is {self.seed}; it must be 0 or more, and below 2^63")
+
     def digest(self) -> str:
         """Hash of everything but the name and title; 64 hex digits."""
         what = {key: value for key, value in asdict(self).items() if key not in {"name", "title"}}
@@ -70,7 +78,11 @@ _KEYS: dict[str, type] = {
     "limits": dict,
     "timing": dict,
 }
-_SUB = {"limits": ("clips", "max_seconds"), "timing": ("clips", "repeats")}
+#: of the tables: whole numbers or any, and the least that makes sense
+_SUB: dict[str, dict[str, tuple[type, int]]] = {
+    "limits": {"clips": (int, 1), "max_seconds": (float, 0)},
+    "timing": {"clips": (int, 1), "repeats": (int, 0)},
+}
 
 
 def shipped() -> list[str]:
@@ -86,39 +98,41 @@ def load_suite(name: str) -> Suite:
     try:
         return Suite(
             name=Path(name).stem,
-            title=str(data.get("title", Path(name).stem)),
+            title=data.get("title", Path(name).stem),
             corpora=tuple(data["corpora"]),
             codecs=tuple(data["codecs"]),
             metrics=tuple(data["metrics"]),
             content=data.get("content", "speech"),
-            seed=int(data.get("seed", 0)),
+            seed=data.get("seed", 0),
             clips=limits.get("clips"),
             max_seconds=limits.get("max_seconds"),
-            timing_clips=int(timing.get("clips", 3)),
-            timing_repeats=int(timing.get("repeats", 3)),
+            timing_clips=timing.get("clips", 3),
+            timing_repeats=timing.get("repeats", 3),
         )
     except KeyError as error:
         raise SuiteError(f'suite {name}: {error.args[0]!r} is missing; give it, or extends = "speech"') from error
 
 
 def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
-    if name in seen:
-        raise SuiteError(f"suite {name} extends itself: {' -> '.join((*seen, name))}")
     if name in shipped():
         text = resources.files(__package__).joinpath("suites").joinpath(f"{name}.toml").read_text("utf-8")
-        base = Path()
+        base, here = Path(), name
     else:
         path = Path(name)
         if path.suffix != ".toml":
             raise SuiteError(f"no suite named {name!r}; there are: {', '.join(shipped())}, or give a .toml file")
         try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path)
+        except TextError as error:
             raise SuiteError(f"suite {name}: cannot be read: {error}") from error
-        base = path.parent
+        base, here = path.parent, os.path.realpath(path)
+    if here in seen:
+        raise SuiteError(f"suite {name} extends itself: {' -> '.join((*seen, here))}")
+    if len(seen) == DEPTH:
+        raise SuiteError(f"suite {name}: more than {DEPTH} suites extend one another; write it into fewer files")
     try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except TextError as error:
         raise SuiteError(f"suite {name}: {error}") from error
     _validate(name, data)
     parent = data.pop("extends", None)
@@ -126,7 +140,7 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
         return data
     if parent not in shipped():
         parent = str(base / parent)
-    merged = _read(parent, (*seen, name))
+    merged = _read(parent, (*seen, here))
     for key, value in data.items():
         merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
     return merged
@@ -135,15 +149,25 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
 def _validate(name: str, data: dict[str, Any]) -> None:
     for key, value in data.items():
         if key not in _KEYS:
-            raise SuiteError(f"suite {name}: unknown key {key!r}; there are: {', '.join(_KEYS)}")
+            raise SuiteError(f"suite {name}: unknown key {reprlib.repr(key)}; there are: {', '.join(_KEYS)}")
         if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
-            raise SuiteError(f"suite {name}: {key} is {value!r}, not a {_KEYS[key].__name__}")
+            raise SuiteError(f"suite {name}: {key} is {reprlib.repr(value)}, not a {_KEYS[key].__name__}")
         if key == "content" and value not in get_args(Content):
-            raise SuiteError(f"suite {name}: content is {value!r}, not one of {', '.join(get_args(Content))}")
-        if isinstance(value, list) and not (value and all(isinstance(v, str) and v for v in value)):
+            raise SuiteError(
+                f"suite {name}: content is {reprlib.repr(value)}, not one of {', '.join(get_args(Content))}"
+            )
+        if isinstance(value, list) and not (value and all(isinstance(v, str) and v.strip() for v in value)):
             raise SuiteError(f"suite {name}: {key} must be a list of names that is not empty")
         for sub, number in value.items() if isinstance(value, dict) else ():
             if sub not in _SUB[key]:
-                raise SuiteError(f"suite {name}: unknown key {key}.{sub}; there are: {', '.join(_SUB[key])}")
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or number < 0:
-                raise SuiteError(f"suite {name}: {key}.{sub} is {number!r}, not a number >= 0")
+                raise SuiteError(f"suite {name}: unknown key {key}.{sub[:40]}; there are: {', '.join(_SUB[key])}")
+            _validate_number(f"suite {name}: {key}.{sub}", number, *_SUB[key][sub])
+
+
+def _validate_number(where: str, number: Any, kind: type, least: int) -> None:
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if kind is int:
+        if not whole or not least <= number < _LIMIT:
+            raise SuiteError(f"{where} is {reprlib.repr(number)}, not a whole number >= {least}")
+    elif not (whole or isinstance(number, float)) or not least < number <= _SECONDS:
+        raise SuiteError(f"{where} is {reprlib.repr(number)}, not a number > {least} and at most {_SECONDS:g}")

@@ -43,7 +43,7 @@ def test_extends_takes_what_is_not_said(tmp_path):
         ("codecs = []", "not empty"),
         ("seed = true", "seed is True, not a int"),
         ("[limits]\nclip = 3", r"unknown key limits\.clip"),
-        ("[limits]\nclips = -1", "not a number >= 0"),
+        ("[limits]\nclips = -1", "not a whole number >= 1"),
         ("content = 'noise'", "not one of speech, music"),
         ("codecs = [", "suite .*bad.toml"),
         ("codecs = ['opus']", "'corpora' is missing"),
