@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 #: bytes of a TOML file or codec module that are read; a larger one is something else under that name
-TEXT_LIMIT = 64_000_000
+TEXT_LIMIT = 256_000_000
 
 _KINDS = {
     stat.S_IFDIR: "a folder",

@@ -9,20 +9,20 @@ so that a manifest can hold its own notes.
 from __future__ import annotations
 
 import csv
+import io
 import os
-import sys
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..bench.files import TextError, parse_toml, read_text
 from ._corpus import Content, CorpusError, Item
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 SUFFIXES = {".csv", ".toml"}
+#: characters of a path, and seconds of a file, that no system exceeds
+_PATH_LIMIT, _SECONDS_LIMIT = 4096, 1e9
+_COLUMNS = {"file", "id", "content", "speaker", "language", "genre", "licence", "credit", "lossy", "start", "seconds"}
 _YES_NO = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 
 
@@ -44,27 +44,39 @@ def read_manifest(path: Path, corpus: str, content: Content = "speech") -> list[
     seen: set[str] = set()
     for item in items:
         if item.id in seen:
-            raise CorpusError(f"{path}: the id {item.id!r} is there twice; ids must be unique")
+            raise CorpusError(f"{path}: the id {reprlib.repr(item.id)} is there twice; ids must be unique")
         seen.add(item.id)
     return sorted(items, key=lambda item: item.id)
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: cannot be read as a manifest ({error})") from error
-    if path.suffix.lower() == ".csv":
-        try:
-            return list(csv.DictReader(text.splitlines(keepends=True)))
-        except csv.Error as error:
-            raise CorpusError(f"{path}: not valid CSV ({error})") from error
-    try:
-        rows = tomllib.loads(text).get("clip", [])
-    except tomllib.TOMLDecodeError as error:
-        raise CorpusError(f"{path}: not valid TOML ({error})") from error
+        text = read_text(path, "utf-8-sig")
+        if path.suffix.lower() == ".csv":
+            return _csv_rows(text)
+        rows = parse_toml(text).get("clip", [])
+    except (TextError, csv.Error) as error:
+        raise CorpusError(f"{path}: cannot be read as a manifest: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise CorpusError(f"{path}: clips are listed as [[clip]] tables")
+    return rows
+
+
+def _csv_rows(text: str) -> list[Mapping[str, Any]]:
+    """Rows by column. A quote that is not closed would swallow rows, and a comma that is not quoted cut a name short:
+    both are errors."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    columns = [name.strip() for name in reader.fieldnames or []]
+    reader.fieldnames = columns
+    if columns and "file" not in columns:
+        raise csv.Error(f"no column `file`, separated by commas; the columns are {reprlib.repr(columns)}")
+    if len(set(columns)) < len(columns):
+        raise csv.Error(f"a column is there twice; the columns are {reprlib.repr(columns)}")
+    rows = []
+    for row in reader:
+        if None in row:
+            raise csv.Error(f"line {reader.line_num} has more cells than columns; a name with a comma needs quotes")
+        rows.append(row)
     return rows
 
 
@@ -73,15 +85,20 @@ def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content
         value = row.get(key)
         return "" if value is None else str(value).strip()
 
+    for key in sorted(_COLUMNS & set(row)):
+        if isinstance(row[key], (list, dict)) or "\0" in str(row[key]):
+            raise CorpusError(f"{where}: {key} is {reprlib.repr(row[key])}; it must be one text or number")
     file = str(row.get("file") or "")
-    if not file or "\0" in file:
+    if not file.strip():
         raise CorpusError(f"{where} has no file")
+    if len(file) > _PATH_LIMIT:
+        raise CorpusError(f"{where}: file is {len(file)} characters long; a path has at most {_PATH_LIMIT}")
     lossy = _YES_NO.get(text("lossy").lower())
     if lossy is None:
-        raise CorpusError(f"{where}: lossy is {text('lossy')!r}; it must be yes or no")
+        raise CorpusError(f"{where}: lossy is {reprlib.repr(text('lossy'))}; it must be yes or no")
     kind = text("content") or content
     if kind not in ("speech", "music"):
-        raise CorpusError(f"{where}: content is {kind!r}; it must be speech or music")
+        raise CorpusError(f"{where}: content is {reprlib.repr(kind)}; it must be speech or music")
     return Item(
         id=text("id") or os.path.splitext(file)[0],
         corpus=corpus,
@@ -105,6 +122,6 @@ def _seconds(text: str, where: str, key: str) -> float | None:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
-        raise CorpusError(f"{where}: {key} is {text!r}; it must be a number of seconds, 0 or more")
+    if not 0 <= value <= _SECONDS_LIMIT:
+        raise CorpusError(f"{where}: {key} is {reprlib.repr(text)}; it must be a number of seconds, 0 or more")
     return value

@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from ..bench.files import user_path
 from . import registry
 from ._corpus import Content, Corpus, CorpusError, Item
 from ._fetch import data_dir
@@ -37,10 +39,10 @@ def open_corpus(spec: str, content: Content = "speech") -> list[Item]:
     if name in registry and (rest or not colon):
         corpus = registry.get(name)
         if not corpus.embedded:
-            return corpus.items(Path(rest).expanduser() if rest else _downloaded(corpus))
-        return _path_items(Path(rest).expanduser(), corpus.content) if rest else corpus.items(None)
-    path = Path(spec).expanduser()
-    if not path.exists():
+            return corpus.items(user_path(rest) if rest else _downloaded(corpus))
+        return _path_items(user_path(rest), corpus.content) if rest else corpus.items(None)
+    path = user_path(spec)
+    if not os.path.exists(path):
         names = ", ".join(registry.names())
         raise CorpusError(f"{spec}: neither a corpus nor a path that exists; corpora: {names} (NAME:/path)")
     return _path_items(path, content)
@@ -55,8 +57,8 @@ def _downloaded(corpus: Corpus) -> Path:
 
 
 def _path_items(path: Path, content: Content) -> list[Item]:
-    if path.is_file():
+    if not path.is_dir():
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a single file must be a manifest (.csv or .toml); for audio give its folder")
         return read_manifest(path, path.stem, content)
-    return folder_items(path, path.resolve().name or "folder", content)
+    return folder_items(path, os.path.basename(os.path.realpath(path)) or "folder", content)

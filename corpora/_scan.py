@@ -22,12 +22,24 @@ SUFFIXES = frozenset(
 def audio_files(root: Path) -> list[Path]:
     """Every file with an audio suffix below root, in the order of their paths, whether it can be read or not.
 
-    A folder that may not be entered is listed itself, so that it becomes a failed row and is not dropped in silence.
+    Links to folders are followed, each folder once, but not up to a folder that holds root: that would be a loop. A
+    folder that may not be entered is listed itself, so that it becomes a failed row and is not dropped in silence.
     """
     found: list[Path] = []
     closed: list[OSError] = []
-    for folder, _, names in os.walk(root, onerror=closed.append):
-        found += [Path(folder, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    above = os.path.realpath(root)
+    seen: set[str] = set()
+    tops = [str(root)]
+    for top in tops:  # grows
+        for folder, below, names in os.walk(top, onerror=closed.append):
+            real = os.path.realpath(folder)
+            if real in seen:
+                below.clear()
+                continue
+            seen.add(real)
+            found += [Path(folder, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+            links = sorted(os.path.join(folder, name) for name in below if os.path.islink(os.path.join(folder, name)))
+            tops += [link for link in links if os.path.commonpath([above, to := os.path.realpath(link)]) != to]
     found += [Path(error.filename) for error in closed]
     return sorted(found)
 
@@ -79,7 +91,7 @@ def layout_items(
     _need_folder(root)
     regex = re.compile(rf"(?:^|/)(?:{pattern})$", re.IGNORECASE)
     files = audio_files(root)
-    name = root.resolve().name
+    name = os.path.basename(os.path.realpath(root))
     matches = [regex.search(f"{name}/{file.relative_to(root).as_posix()}") for file in files]
     items = [
         Item(
@@ -105,5 +117,5 @@ def layout_items(
 
 
 def _need_folder(root: Path) -> None:
-    if not root.is_dir():
-        raise CorpusError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}")
+    if not os.path.isdir(root):
+        raise CorpusError(f"{root}: {'not a folder' if os.path.exists(root) else 'no such folder'}")

@@ -215,7 +215,8 @@ def test_manifest(name: str, text: str, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("file\n", "lists no clips"),
-        ("speaker\nanna\n", "clip 1 has no file"),
+        ("speaker\nanna\n", "no column `file`"),
+        ("file,speaker\n,anna\n", "clip 1 has no file"),
         ("file\na.wav\na.wav\n", "there twice"),
         ("file,start\na.wav,soon\n", "start is 'soon'"),
         ("file,seconds\na.wav,-1\n", "seconds is '-1'"),
