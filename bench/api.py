@@ -14,6 +14,7 @@ from ..codecs._device import choose
 from ..codecs._load import load_module
 from . import store
 from .cache import Files, cache_folder, prune, size_limit
+from .executor import Executor
 from .plan import Plan, make_plan, wanted_codecs
 from .prefetch import fetch_missing
 from .runner import Outcome, Progress, Settings, execute
@@ -69,6 +70,7 @@ def run_plan(
     *,
     resume: bool = True,
     progress: Progress = lambda *_: None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Execute a plan and write tables, plots and page. After KeyboardInterrupt the same call goes on.
 
@@ -86,7 +88,7 @@ def run_plan(
         progress("writing tables, plots and page", 0, 0)
         write_outputs(folder, Files(settings.cache) if settings.cache else None)
 
-    outcome = execute(plan, folder, settings, progress, finish)
+    outcome = execute(plan, folder, settings, progress, finish, executor)
     if settings.cache:
         prune(settings.cache, limit)
     return outcome

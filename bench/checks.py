@@ -19,11 +19,11 @@ from typing import Any
 
 from ..codecs import registry as codecs
 from .audio import read
+from .executor import Stage
 from .metrics import Metric, evaluate
 from .metrics import registry as metrics
 from .metrics._metric import ReferenceCache
 from .pipeline import code
-from .pool import Stage
 from .store import CheckRow
 
 #: check -> (codec, points from worst to best, metrics that must put them in that order)

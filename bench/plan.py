@@ -72,14 +72,13 @@ class Plan:
         """The metrics made for that content."""
         return [metric for metric in self.metrics if content in metric.content]
 
+    def points_of(self, clip: PlannedClip) -> list[PlannedPoint]:
+        """The operating points that the clip is coded at."""
+        return [point for point in self.points if point.content == clip.item.content and not point.unavailable]
+
     def units(self) -> list[tuple[PlannedClip, PlannedPoint]]:
         """Every (clip, point) to be measured, grouped by clip."""
-        return [
-            (clip, point)
-            for clip in self.clips
-            for point in self.points
-            if point.content == clip.item.content and not point.unavailable
-        ]
+        return [(clip, point) for clip in self.clips for point in self.points_of(clip)]
 
 
 def make_plan(

@@ -4,8 +4,6 @@ Each worker is a spawned process with single-threaded numerics that runs one tas
 which may not be its fault, is tried again alone in a new one, ATTEMPTS times in all. A task that raises, takes too
 long or kills every worker becomes a `Failure` that names the stage it was in, and the rest goes on. Results arrive in
 the order in which they are done.
-
-An executor for many machines needs `submit` and `results` only.
 """
 
 from __future__ import annotations
@@ -17,10 +15,12 @@ import signal
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Literal, Protocol
+from typing import Any
+
+from .executor import Failure, Task
 
 #: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
 THREADS = dict.fromkeys(
@@ -37,34 +37,6 @@ THREADS = dict.fromkeys(
 
 #: how often a task is tried whose worker dies
 ATTEMPTS = 3
-
-Stage = Callable[[str], None]
-
-
-class Task(Protocol):
-    """A picklable piece of work; tasks of one group share what a worker keeps for it."""
-
-    @property
-    def group(self) -> str: ...
-
-    def run(self, stage: Stage) -> Any:
-        """Do the work; `stage(name)` says what is done now, and restarts the time limit."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a task gave no value.
-
-    Attributes
-    ----------
-    kind : "raised", "crashed" (the worker process died) or "timeout".
-    stage : the last stage that the task named, empty if none.
-    detail : the exception with its traceback, the exit code or the limit.
-    """
-
-    kind: Literal["raised", "crashed", "timeout"]
-    stage: str
-    detail: str
 
 
 def _serve(pipe: Connection, sources: Sequence[str], device: str) -> None:
@@ -123,6 +95,8 @@ class Pool:
     def __init__(self, jobs: int, timeout: float, sources: Sequence[str] = (), device: str = "cpu") -> None:
         self._timeout, self._start_with = timeout, (tuple(sources), device)
         self._context = multiprocessing.get_context("spawn")
+        self._coming: Iterator[Task] = iter(())
+        self._ahead: Task | None = None  # the first of the group after those that wait
         self._waiting: OrderedDict[str, deque[Task]] = OrderedDict()
         self._urgent: deque[tuple[Task, int]] = deque()  # with the number of the attempt
         self._limit = jobs
@@ -146,15 +120,13 @@ class Pool:
         """Process ids of the workers that live."""
         return [worker.process.pid for worker in self._workers]
 
-    def submit(self, task: Task, urgent: bool = False) -> None:
-        """Queue a task; an urgent one goes first."""
-        if urgent:
-            self._urgent.append((task, 1))
-        else:
-            self._waiting.setdefault(task.group, deque()).append(task)
+    def submit(self, task: Task) -> None:
+        """Queue a task that goes first."""
+        self._urgent.append((task, 1))
 
-    def results(self) -> Iterator[tuple[Task, Any]]:
-        """Run all tasks, also those that are submitted meanwhile; yields (task, value or Failure)."""
+    def results(self, tasks: Iterable[Task] = ()) -> Iterator[tuple[Task, Any]]:
+        """Run these tasks, and those submitted meanwhile; yields (task, value or Failure)."""
+        self._coming = iter(tasks)
         while True:
             self._feed()
             busy = [worker for worker in self._workers if worker.task is not None]
@@ -177,27 +149,47 @@ class Pool:
                     yield task, outcome
 
     def _feed(self) -> None:
-        """Give every idle worker a task: of the group it has, else of a group that nobody has, else of the longest."""
+        """Give every idle worker a task, as long as there are any."""
         idle = [worker for worker in self._workers if worker.task is None]
-        while (self._urgent or self._waiting) and (idle or len(self._workers) < self._limit):
+        while idle or len(self._workers) < self._limit:
+            last = idle[-1].group if idle else ""
+            task, attempt = self._urgent.popleft() if self._urgent else (self._take(last), 1)
+            if task is None:
+                return
             worker = idle.pop() if idle else self._start()
-            if self._urgent:
-                task, worker.attempt = self._urgent.popleft()
-            else:
-                group = self._choose(worker.group)
-                task, worker.attempt = self._waiting[group].popleft(), 1
-                if not self._waiting[group]:
-                    del self._waiting[group]
-            worker.group, worker.task, worker.deadline = task.group, task, time.monotonic() + self._timeout
+            worker.task, worker.attempt, worker.group = task, attempt, task.group
+            worker.deadline = time.monotonic() + self._timeout
             with contextlib.suppress(OSError):  # it died idle: noticed by _listen
                 worker.pipe.send(task)
 
-    def _choose(self, last: str) -> str:
-        if last in self._waiting:
-            return last
-        taken = {worker.group for worker in self._workers}
-        free = next((group for group in self._waiting if group not in taken), None)
-        return free if free is not None else max(self._waiting, key=lambda group: len(self._waiting[group]))
+    def _take(self, last: str) -> Task | None:
+        """A task of the group that the worker had last, else of one that nobody has, else of the longest; None if no
+        task waits."""
+        if last not in self._waiting:
+            taken = {worker.group for worker in self._workers}
+            free = next((group for group in self._waiting if group not in taken), None) or self._next_group()
+            if free is None and not self._waiting:
+                return None
+            last = free or max(self._waiting, key=lambda group: len(self._waiting[group]))
+        task = self._waiting[last].popleft()
+        if not self._waiting[last]:
+            del self._waiting[last]
+        return task
+
+    def _next_group(self) -> str | None:
+        """Let the next group wait, all of it; None if none comes."""
+        first = self._ahead or next(self._coming, None)
+        if first is None:
+            return None
+        group = self._waiting.setdefault(first.group, deque())
+        group.append(first)
+        self._ahead = None
+        for task in self._coming:
+            if task.group != first.group:
+                self._ahead = task
+                break
+            group.append(task)
+        return first.group
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()

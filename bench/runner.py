@@ -1,4 +1,4 @@
-"""The driver of a run: gives units to workers and writes what they give into the store.
+"""The driver of a run: gives units to an executor and writes what they give into the store.
 
 Each phase skips what the store already holds, so the same call goes on where the last one stopped, however it stopped:
 
@@ -12,20 +12,21 @@ Each phase skips what the store already holds, so the same call goes on where th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..corpora._open import open_corpus
 from .cache import Index
 from .checks import CheckTask, broken_row, check_tasks
+from .executor import Executor, Failure
 from .metrics import Reason
 from .plan import Plan, PlannedClip
-from .pool import Failure, Pool
+from .pool import Pool
 from .record import describe_run, reconcile, write_unit
 from .store import Store, StoreError
 from .timing import TimingTask, failed_row
-from .tokens import TokensTask, failed_tokens, tokens_tasks
+from .tokens import TokensTask, failed_tokens, tokens_points, tokens_task
 from .work import Coded, ScoreValue, Unit, UnitResult, unit_of
 
 #: at most so many seconds of a clip are timed
@@ -80,8 +81,11 @@ def execute(
     settings: Settings,
     progress: Progress = lambda *_: None,
     finish: Callable[[], None] = lambda: None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Run a plan into a folder, going on with what is there; then call `finish` unless nothing has changed since.
+
+    executor : that runs the tasks; by default `settings.jobs` processes of this machine.
 
     Raises StoreError if another plan's run is there.
     """
@@ -98,11 +102,11 @@ def execute(
         describe_run(store, plan, settings.command, settings.created, plan_digest)
         index = Index(settings.cache) if settings.cache else None
         try:
-            with Pool(settings.jobs, settings.timeout, plan.sources, plan.device) as pool:
-                _run_checks(store, plan, pool, progress)
-                computed = _run_units(store, plan, settings.cache, pool, index, progress)
-                _run_tokens(store, plan, settings.cache, pool, progress)
-                _run_timing(store, plan, pool, progress)
+            with executor or Pool(settings.jobs, settings.timeout, plan.sources, plan.device) as workers:
+                _run_checks(store, plan, workers, progress)
+                computed = _run_units(store, plan, settings.cache, workers, index, progress)
+                _run_tokens(store, plan, settings.cache, workers, progress)
+                _run_timing(store, plan, workers, progress)
         finally:
             if index:
                 index.close()
@@ -121,7 +125,7 @@ def execute(
         store.close()
 
 
-def _run_checks(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:
+def _run_checks(store: Store, plan: Plan, executor: Executor, progress: Progress) -> None:
     done = {row["name"] for row in store.rows("SELECT name FROM checks")}
     tasks = []
     for content in plan.contents:
@@ -134,9 +138,7 @@ def _run_checks(store: Store, plan: Plan, pool: Pool, progress: Progress) -> Non
         return
     _changes(store)
     progress("self-checks", 0, len(tasks))
-    for task in tasks:
-        pool.submit(task)
-    for count, (done_task, value) in enumerate(pool.results(), 1):
+    for count, (done_task, value) in enumerate(executor.results(tasks), 1):
         assert isinstance(done_task, CheckTask)
         rows = [broken_row(done_task, f"{value.kind}: {value.detail}")] if isinstance(value, Failure) else value
         with store:
@@ -151,52 +153,62 @@ def _changes(store: Store) -> None:
 
 
 def _run_units(
-    store: Store, plan: Plan, cache: Path | None, pool: Pool, index: Index | None, progress: Progress
+    store: Store, plan: Plan, cache: Path | None, executor: Executor, index: Index | None, progress: Progress
 ) -> int:
     """Returns the number of units that workers computed, rather than the store or the cache held."""
-    have = {
-        (r["corpus"], r["clip"], r["codec"], r["point"]): r["status"]
-        for r in store.rows("SELECT corpus, clip, codec, point, status FROM results")
-    }
-    scored: dict[tuple[str, str, str, str], set[str]] = {}
-    for r in store.rows("SELECT corpus, clip, codec, point, metric FROM scores"):
-        scored.setdefault((r["corpus"], r["clip"], r["codec"], r["point"]), set()).add(r["metric"])
-    units, total = [], 0
-    clips: dict[tuple[str, str], PlannedClip] = {}
-    for clip, planned in plan.units():
-        total += 1
-        key = (clip.item.corpus, clip.item.id, planned.codec.name, planned.point.label)
-        names = [metric.name for metric in plan.metrics_for(planned.content)]
-        if key in have and (have[key] != "ok" or scored.get(key, set()) >= set(names)):
-            continue
-        clips[key[:2]] = clip
-        units.append(unit_of(plan, clip, planned, cache))
-    done = total - len(units)
-    progress("clips x points", done, total)
-    if not units:
-        return 0
-    _changes(store)
-    computed = 0
-    for unit in units:
-        cached = _from_cache(unit, index) if index else None
-        if cached:
-            write_unit(store, None, clips[unit.corpus, unit.clip], unit, cached)
-            done += 1
+    total, done, computed = len(plan.units()), 0, 0
+    clips: dict[tuple[str, str], PlannedClip] = {}  # of the units that are under way, and before
+
+    def write(unit: Unit, result: UnitResult, index: Index | None) -> None:
+        nonlocal done
+        if store.get("written") is not False:
+            _changes(store)
+        write_unit(store, index, clips[unit.corpus, unit.clip], unit, result)
+        done += 1
+        progress("clips x points", done, total)
+
+    def waiting() -> Iterator[Unit]:
+        """The units that neither store nor cache hold; what the cache holds is written."""
+        nonlocal done
+        for clip in plan.clips:
+            complete = _complete(store, plan, clip)
+            for planned in plan.points_of(clip):
+                if (planned.codec.name, planned.point.label) in complete:
+                    done += 1
+                    continue
+                clips[clip.item.corpus, clip.item.id] = clip
+                unit = unit_of(plan, clip, planned, cache)
+                cached = _from_cache(unit, index) if index else None
+                if cached:
+                    write(unit, cached, None)
+                else:
+                    yield unit
             progress("clips x points", done, total)
-        else:
-            pool.submit(unit)
-    for task, value in pool.results():
+
+    progress("clips x points", 0, total)
+    for task, value in executor.results(waiting()):
         assert isinstance(task, Unit)
         if isinstance(value, Failure):
             rest = _without_metric(task, value)
             if rest:
-                pool.submit(rest, urgent=True)
+                executor.submit(rest)
                 continue
             value = UnitResult(_unit_reason(value), f"{value.stage}: {value.detail}", None, (), None, 0.0)
-        write_unit(store, index, clips[task.corpus, task.clip], task, value)
-        done, computed = done + 1, computed + 1
-        progress("clips x points", done, total)
+        write(task, value, index)
+        computed += 1
     return computed
+
+
+def _complete(store: Store, plan: Plan, clip: PlannedClip) -> set[tuple[str, str]]:
+    """(codec, point) of the clip's units that have all their rows."""
+    key = (clip.item.corpus, clip.item.id)
+    names = {metric.name for metric in plan.metrics_for(clip.item.content)}
+    scored: dict[tuple[str, str], set[str]] = {}
+    for r in store.rows("SELECT codec, point, metric FROM scores WHERE corpus = ? AND clip = ?", *key):
+        scored.setdefault((r["codec"], r["point"]), set()).add(r["metric"])
+    results = store.rows("SELECT codec, point, status FROM results WHERE corpus = ? AND clip = ?", *key)
+    units = [(r["codec"], r["point"], r["status"]) for r in results]
+    return {(c, p) for c, p, status in units if status != "ok" or scored.get((c, p), set()) >= names}
 
 
 def _unit_reason(failure: Failure) -> str:
@@ -228,28 +240,27 @@ def _from_cache(unit: Unit, index: Index) -> UnitResult | None:
     return UnitResult("", "", coded, tuple(scores), (rate, seconds, channels), 0.0)
 
 
-def _run_tokens(store: Store, plan: Plan, cache: Path | None, pool: Pool, progress: Progress) -> None:
+def _run_tokens(store: Store, plan: Plan, cache: Path | None, executor: Executor, progress: Progress) -> None:
     """Count the codes of the points that have not been counted since their last unit was written."""
-    tasks, without = tokens_tasks(store, plan, cache)
-    if not tasks and not without:
+    points, without = tokens_points(store, plan)
+    if not points and not without:
         return
     _changes(store)
     with store:
         store.put(without)
-    if tasks:
-        progress("tokens", 0, len(tasks))
-    for task in tasks:
-        pool.submit(task)
-    for count, (done, value) in enumerate(pool.results(), 1):
+    if points:
+        progress("tokens", 0, len(points))
+    tasks = (tokens_task(store, plan, point, cache) for point in points)
+    for count, (done, value) in enumerate(executor.results(tasks), 1):
         assert isinstance(done, TokensTask)
         if isinstance(value, Failure):
             value = [failed_tokens(done, _unit_reason(value), f"{value.stage}: {value.detail}")]
         with store:
             store.put(value)
-        progress("tokens", count, len(tasks))
+        progress("tokens", count, len(points))
 
 
-def _run_timing(store: Store, plan: Plan, pool: Pool, progress: Progress) -> None:
+def _run_timing(store: Store, plan: Plan, executor: Executor, progress: Progress) -> None:
     """Time the codecs that coded a few clips without failure, on these clips, one worker alone."""
     suite = plan.suite
     if not suite.timing_repeats:
@@ -276,8 +287,7 @@ def _run_timing(store: Store, plan: Plan, pool: Pool, progress: Progress) -> Non
     _changes(store)
     progress("timing", 0, len(tasks))
     for count, task in enumerate(tasks, 1):
-        pool.submit(task)
-        for _, value in pool.results():  # one task at a time: the other workers are idle
+        for _, value in executor.results([task]):  # one task at a time: the other workers are idle
             failed = isinstance(value, Failure)
             rows = [failed_row(task, f"{value.kind} in {value.stage}: {value.detail}")] if failed else value
             with store:

@@ -17,10 +17,11 @@ import numpy as np
 from ..corpora._scan import audio_files
 from .audio import AudioError, Clip, from_pcm16, read, resample, to_pcm16
 from .delay import lag
+from .executor import Failure, Stage
 from .metrics import Reason
 from .metrics._metric import ReferenceCache
 from .names import printable
-from .pool import Failure, Pool, Stage
+from .pool import Pool
 from .work import ScoreValue, score_value
 
 #: seconds that a file may be longer or shorter than its reference
@@ -253,9 +254,7 @@ def _results(tasks: Sequence[ScoreTask], jobs: int) -> Iterator[tuple[str, PairS
         yield from ((task.pair.name, task.run(lambda _: None)) for task in tasks)
         return
     with Pool(jobs, TIMEOUT) as pool:
-        for task in tasks:
-            pool.submit(task)
-        for done, value in pool.results():
+        for done, value in pool.results(tasks):
             assert isinstance(done, ScoreTask)
             if not isinstance(value, Failure):
                 yield done.pair.name, value
@@ -263,8 +262,6 @@ def _results(tasks: Sequence[ScoreTask], jobs: int) -> Iterator[tuple[str, PairS
             reason = {"crashed": Reason.CRASHED, "timeout": Reason.TIMEOUT, "raised": Reason.FAILED}[value.kind].value
             metric = value.stage.removeprefix("metric ")
             if metric in done.metrics:
-                pool.submit(
-                    replace(done, skip=(*done.skip, ScoreValue(metric, None, reason, value.detail))), urgent=True
-                )
+                pool.submit(replace(done, skip=(*done.skip, ScoreValue(metric, None, reason, value.detail))))
             else:
                 yield done.pair.name, _unscored(done, reason, value.detail)

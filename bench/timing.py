@@ -28,8 +28,8 @@ from ..codecs import registry as codecs
 from ..codecs._codec import Route
 from ..codecs._device import label_of
 from .audio import Clip, read
+from .executor import Stage
 from .pipeline import channel_groups, prepare
-from .pool import Stage
 from .store import TimingRow
 
 #: seconds of audio of the two lengths of the slope

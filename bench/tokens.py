@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from ..codecs import Codec, CodecError, Tokens
 from ..codecs import registry as codecs
 from .audio import AudioError
-from .plan import Plan
-from .pool import Stage
+from .executor import Stage
+from .plan import Plan, PlannedPoint
 from .store import Store, TokensRow
 from .work import Unit, unit_of
 
@@ -149,24 +149,29 @@ def _without_numbers(codec: str, point: str, content: str, clips: int, reason: s
     )
 
 
-def tokens_tasks(store: Store, plan: Plan, cache: Path | None) -> tuple[list[TokensTask], list[TokensRow]]:
-    """What is to be counted, and the rows of the points that need no counting since their codec has no codebooks."""
+def tokens_points(store: Store, plan: Plan) -> tuple[list[PlannedPoint], list[TokensRow]]:
+    """The points whose codes are to be counted, and the rows of those whose codec has no codebooks."""
     done = {(r["codec"], r["point"], r["content"]) for r in store.rows("SELECT codec, point, content FROM tokens")}
-    coded = {
-        (r["corpus"], r["clip"], r["codec"], r["point"])
-        for r in store.rows("SELECT corpus, clip, codec, point FROM results WHERE status = 'ok'")
-    }
-    tasks, without = [], []
+    query = (
+        "SELECT codec, point, content, count(*) AS n FROM results JOIN clips USING (corpus, clip)"
+        " WHERE results.status = 'ok' GROUP BY codec, point, content"
+    )
+    coded = {(r["codec"], r["point"], r["content"]): r["n"] for r in store.rows(query)}
+    points, without = [], []
     for planned in plan.points:
-        codec, label = planned.codec.name, planned.point.label
-        if planned.unavailable or (codec, label, planned.content) in done:
-            continue
-        clips = [c for c in plan.clips if (c.item.corpus, c.item.id, codec, label) in coded]
-        clips = [c for c in clips if c.item.content == planned.content]
-        if not clips:
+        key = (planned.codec.name, planned.point.label, planned.content)
+        if planned.unavailable or key in done or key not in coded:
             continue
         if type(planned.codec).tokens is Codec.tokens:
-            without.append(_without_numbers(codec, label, planned.content, len(clips), NO_CODEBOOKS))
+            without.append(_without_numbers(*key, coded[key], NO_CODEBOOKS))
         else:
-            tasks.append(TokensTask(tuple(unit_of(plan, clip, planned, cache) for clip in clips)))
-    return tasks, without
+            points.append(planned)
+    return points, without
+
+
+def tokens_task(store: Store, plan: Plan, planned: PlannedPoint, cache: Path | None) -> TokensTask:
+    """The counting of a point's codes over the clips that it coded."""
+    query = "SELECT corpus, clip FROM results WHERE codec = ? AND point = ? AND status = 'ok'"
+    coded = {(r["corpus"], r["clip"]) for r in store.rows(query, planned.codec.name, planned.point.label)}
+    clips = [c for c in plan.clips if (c.item.corpus, c.item.id) in coded and c.item.content == planned.content]
+    return TokensTask(tuple(unit_of(plan, clip, planned, cache) for clip in clips))

@@ -14,12 +14,12 @@ from ..codecs import CodecError
 from ..codecs import registry as codecs
 from .audio import AudioError, Clip, read
 from .cache import Files, Index
+from .executor import Stage
 from .fingerprint import digest
 from .metrics import Reason, evaluate
 from .metrics import registry as metrics
 from .metrics._metric import ReferenceCache
 from .pipeline import Stream, decode, encode
-from .pool import Stage
 
 if TYPE_CHECKING:
     from .plan import Plan, PlannedClip, PlannedPoint

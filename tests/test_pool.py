@@ -6,15 +6,14 @@ import os
 import time
 
 import pytest
-from codecbench.bench.pool import THREADS, Failure, Pool
+from codecbench.bench.executor import Failure
+from codecbench.bench.pool import THREADS, Pool
 from pool_tasks import Task
 
 
 def run(tasks, jobs=2, timeout=20.0):
     with Pool(jobs, timeout) as pool:
-        for task in tasks:
-            pool.submit(task)
-        return {task.what: value for task, value in pool.results()}
+        return {task.what: value for task, value in pool.results(tasks)}
 
 
 def test_bad_tasks_fail_alone():
@@ -43,13 +42,11 @@ def test_workers_are_single_threaded():
 
 def test_a_retry_may_be_submitted_meanwhile_and_workers_end():
     with Pool(1, 20.0) as pool:
-        for what in ("a", "die", "b"):
-            pool.submit(Task(what))
         order = []
-        for task, value in pool.results():
+        for task, value in pool.results(Task(what) for what in ("a", "die", "b")):
             order.append(task.what)
             if isinstance(value, Failure):
-                pool.submit(Task("again"), urgent=True)
+                pool.submit(Task("again"))
         pids = pool.pids
     assert order == ["a", "die", "b", "again"]  # "b" was under way when "again" was submitted
     for pid in pids:

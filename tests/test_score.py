@@ -18,9 +18,9 @@ from codecbench.bench import scoring
 from codecbench.bench.audio import Clip, from_pcm16, read, resample, to_pcm16
 from codecbench.bench.cache import Files
 from codecbench.bench.cli import main
+from codecbench.bench.executor import Failure
 from codecbench.bench.metrics import evaluate
 from codecbench.bench.metrics import registry as metrics
-from codecbench.bench.pool import Failure
 from codecbench.bench.scoring import Pair, ScoreError, fit, match, score
 from small_run import small_run
 
@@ -248,10 +248,11 @@ def test_a_metric_that_kills_its_worker_costs_only_itself(monkeypatch, clip, tmp
         def __exit__(self, *_: object) -> None:
             pass
 
-        def submit(self, task: scoring.ScoreTask, urgent: bool = False) -> None:
+        def submit(self, task: scoring.ScoreTask) -> None:
             self.tasks.append(task)
 
-        def results(self):
+        def results(self, tasks):
+            self.tasks = list(tasks)
             while self.tasks:
                 task = self.tasks.pop(0)
                 if task.pair.name == "gone":
