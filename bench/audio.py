@@ -14,6 +14,15 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from .files import regular_size
+
+#: sample rates that are audio, Hz; below and above, a header is damaged or the file is no recording
+RATES = (1_000, 768_000)
+#: a peak above it, where full scale is 1, is no overshoot: the samples are in another unit
+PEAK = 16.0
+#: samples a channel that are read at a time: a header may claim more than there is memory for
+_BLOCK = 1 << 22
+
 Samples = NDArray[np.float32]
 
 
@@ -69,27 +78,38 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
 
     Raises
     ------
-    AudioError : unreadable, empty, truncated, or with samples that are not finite.
+    AudioError : unreadable, empty, truncated, at a rate outside RATES, or with samples that are not finite or beyond
+        PEAK.
     """
     try:
-        size = path.stat().st_size
+        size = regular_size(path)
         with path.open("rb") as file:
             file.read(1)
-    except OSError as error:
-        raise AudioError(f"{path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        raise AudioError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if size == 0:
         raise AudioError(f"{path}: the file is empty")
     try:
-        samples, rate = _read_soundfile(path, start, seconds)
-    except sf.LibsndfileError as first:
         try:
-            samples, rate = _read_av(path, start, seconds)
-        except Exception as second:
-            raise AudioError(f"{path}: not readable as audio ({first.error_string}; {second})") from second
+            samples, rate = _read_soundfile(path, start, seconds)
+        except sf.LibsndfileError as first:
+            try:
+                samples, rate = _read_av(path, start, seconds)
+            except MemoryError:
+                raise
+            except Exception as second:
+                raise AudioError(f"{path}: not readable as audio ({first.error_string}; {second})") from second
+    except MemoryError as error:
+        raise AudioError(f"{path}: too long for the memory here; give max_seconds, or cut it into clips") from error
+    if not RATES[0] <= rate <= RATES[1]:
+        raise AudioError(f"{path}: a sample rate of {rate} Hz; audio here has {RATES[0]} to {RATES[1]}")
     if samples.shape[1] == 0:
         raise AudioError(f"{path}: no samples between {start:g} s and the end")
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: has samples that are NaN or infinite")
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak > PEAK:
+        raise AudioError(f"{path}: samples up to {peak:g}, where full scale is 1; scale it to that")
     return Clip(samples, rate)
 
 
@@ -99,35 +119,53 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
         first = round(start * rate)
         wanted = max(0, file.frames - first) if seconds is None else round(seconds * rate)
         wanted = min(wanted, max(0, file.frames - first))
-        if wanted == 0:
-            return np.zeros((file.channels, 0), np.float32), rate
+        blocks: list[Samples] = []
+        there = 0
         try:
-            file.seek(first)
-            data = file.read(wanted, dtype="float32", always_2d=True)
+            if wanted:
+                file.seek(first)
+            while there < wanted:
+                block = file.read(min(_BLOCK, wanted - there), dtype="float32", always_2d=True)
+                blocks.append(block)
+                there += len(block)
+                if len(block) == 0:
+                    break
         except sf.LibsndfileError as error:  # the header was good: it is damaged, not of another format
             raise AudioError(f"{path}: damaged or truncated ({error.error_string}); get the file again") from error
         # MP3 and Ogg lengths are estimates in libsndfile; a lossless file that ends early is damaged.
-        if len(data) < wanted and file.format in {"WAV", "FLAC", "AIFF", "W64", "RF64", "CAF"}:
-            raise AudioError(f"{path}: truncated, {len(data)} samples of {wanted} could be read; get the file again")
-    return np.ascontiguousarray(data.T, dtype=np.float32), rate
+        if there < wanted and file.format in {"WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64", "CAF"}:
+            raise AudioError(f"{path}: truncated, {there} samples of {wanted} could be read; get the file again")
+        samples = np.empty((file.channels, there), np.float32)
+        at = 0
+        for block in blocks:
+            samples[:, at : at + len(block)] = block.T
+            at += len(block)
+    return samples, rate
 
 
 def _read_av(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
     import av
 
-    with av.open(str(path)) as container:
+    # An open file and no protocol: a playlist under an audio file's name must not open other files or addresses.
+    with path.open("rb") as file, av.open(file, options={"protocol_whitelist": "none"}) as container:
         if not container.streams.audio:
             raise AudioError("it has no audio stream")
         stream = container.streams.audio[0]
         rate = stream.codec_context.sample_rate
+        first = round(start * rate)
+        last = None if seconds is None else first + round(seconds * rate)
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
-        parts = [out.to_ndarray() for frame in container.decode(stream) for out in resampler.resample(frame)]
+        parts: list[Samples] = []
+        there = 0
+        for frame in container.decode(stream):
+            for out in resampler.resample(frame):
+                parts.append(out.to_ndarray().astype(np.float32, copy=False))
+                there += out.samples
+            if last is not None and there >= last:
+                break
     if not parts:
         raise AudioError("no audio frame could be decoded")
-    samples = np.concatenate(parts, axis=1).astype(np.float32)
-    first = round(start * rate)
-    last = samples.shape[1] if seconds is None else first + round(seconds * rate)
-    return np.ascontiguousarray(samples[:, first:last]), rate
+    return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, first:last]), rate
 
 
 def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .files import regular_size
+
 Progress = Callable[[int, int], None]  # bytes there, bytes in all
 ATTEMPTS, FRUITLESS = 8, 3  # in all, and where not a byte has come
 CHUNK, BLOCK = 1 << 20, 1 << 16  # of a file, and of a connection: a slow one must show progress
@@ -96,7 +98,8 @@ def file_name(url: str) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Of the file's bytes, in hexadecimal."""
+    """Of the file's bytes, in hexadecimal. OSError also where it is a FIFO or a device, which may never end."""
+    regular_size(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(CHUNK):
