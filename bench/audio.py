@@ -6,6 +6,7 @@ A clip holds float32 samples in [-1, 1], shape [channels, n], at an integer samp
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ RATES = (1_000, 768_000)
 PEAK = 16.0
 #: samples a channel that are read at a time: a header may claim more than there is memory for
 _BLOCK = 1 << 22
+#: more frames, or bytes, than this and the header says that it does not know
+_ENDLESS, _UNKNOWN = 1 << 60, 0x7FFF0000
+_CLAIM = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_CLAIM_RF64 = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 
 Samples = NDArray[np.float32]
 
@@ -98,7 +103,8 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
             except MemoryError:
                 raise
             except Exception as second:
-                raise AudioError(f"{path}: not readable as audio ({first.error_string}; {second})") from second
+                why = getattr(second, "strerror", None) or second
+                raise AudioError(f"{path}: not readable as audio ({first.error_string}; {why})") from second
     except MemoryError as error:
         raise AudioError(f"{path}: too long for the memory here; give max_seconds, or cut it into clips") from error
     if not RATES[0] <= rate <= RATES[1]:
@@ -116,9 +122,14 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
 def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
     with sf.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be UTF-8
         rate = int(file.samplerate)
+        if file.frames > _ENDLESS:  # FLAC that went to a pipe: libsndfile cannot seek in it, not even to read on
+            return _read_av(path, start, seconds)
         first = round(start * rate)
         wanted = max(0, file.frames - first) if seconds is None else round(seconds * rate)
         wanted = min(wanted, max(0, file.frames - first))
+        lossless = file.format in {"WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"}
+        if lossless and (claim := _claims_more(file.extra_info)):
+            raise AudioError(f"{path}: truncated, {claim}; get the file again")
         blocks: list[Samples] = []
         there = 0
         try:
@@ -126,14 +137,14 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
                 file.seek(first)
             while there < wanted:
                 block = file.read(min(_BLOCK, wanted - there), dtype="float32", always_2d=True)
-                blocks.append(block)
-                there += len(block)
                 if len(block) == 0:
                     break
+                blocks.append(block)
+                there += len(block)
         except sf.LibsndfileError as error:  # the header was good: it is damaged, not of another format
             raise AudioError(f"{path}: damaged or truncated ({error.error_string}); get the file again") from error
         # MP3 and Ogg lengths are estimates in libsndfile; a lossless file that ends early is damaged.
-        if there < wanted and file.format in {"WAV", "WAVEX", "FLAC", "AIFF", "W64", "RF64", "CAF"}:
+        if there < wanted and lossless:
             raise AudioError(f"{path}: truncated, {there} samples of {wanted} could be read; get the file again")
         samples = np.empty((file.channels, there), np.float32)
         at = 0
@@ -141,6 +152,20 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
             samples[:, at : at + len(block)] = block.T
             at += len(block)
     return samples, rate
+
+
+def _claims_more(log: str) -> str:
+    """What libsndfile's log says of a header that claims more than there is, empty if it does not.
+
+    A WAV that went to a pipe claims about 2 or 4 GB, since its length was not known: that is no damage.
+    """
+    for claimed, there in _CLAIM.findall(log):
+        if int(there) < int(claimed) < _UNKNOWN:
+            return f"its header claims {claimed} bytes, and {there} are there"
+    for there, claimed in _CLAIM_RF64.findall(log):
+        if int(there) < int(claimed) < _UNKNOWN:
+            return f"its header claims {claimed} samples, and {there} are there"
+    return ""
 
 
 def _read_av(path: Path, start: float, seconds: float | None) -> tuple[Samples, int]:
@@ -151,6 +176,8 @@ def _read_av(path: Path, start: float, seconds: float | None) -> tuple[Samples, 
         if not container.streams.audio:
             raise AudioError("it has no audio stream")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise AudioError("there is no decoder for its audio stream")
         rate = stream.codec_context.sample_rate
         first = round(start * rate)
         last = None if seconds is None else first + round(seconds * rate)
