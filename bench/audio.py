@@ -21,7 +21,7 @@ from .files import regular_size
 RATES = (1_000, 768_000)
 #: a peak above it, where full scale is 1, is no overshoot: the samples are in another unit
 PEAK = 16.0
-#: samples a channel that are read at a time: a header may claim more than there is memory for
+#: samples that are read at a time: a header may claim more than there is memory for
 _BLOCK = 1 << 22
 #: more frames, or bytes, than this and the header says that it does not know
 _ENDLESS, _UNKNOWN = 1 << 60, 0x7FFF0000
@@ -136,7 +136,7 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
             if wanted:
                 file.seek(first)
             while there < wanted:
-                block = file.read(min(_BLOCK, wanted - there), dtype="float32", always_2d=True)
+                block = file.read(min(_BLOCK // file.channels, wanted - there), dtype="float32", always_2d=True)
                 if len(block) == 0:
                     break
                 blocks.append(block)
