@@ -40,6 +40,20 @@ class Failure:
     detail: str
 
 
+class ExecutorError(Exception):
+    """Workers that cannot be had, or no more; says what to do. What is done is kept: the same call goes on."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What a task gave that was run alone: a value or Failure, the host that ran it ("" for the driver's machine), and
+    whether its times may be compared with others, since nothing else ran on that machine."""
+
+    value: Any
+    host: str
+    comparable: bool
+
+
 class Executor(Protocol):
     """Workers over tasks, while its context lasts; whatever a task does costs that task alone."""
 
@@ -58,3 +72,6 @@ class Executor(Protocol):
 
     def submit(self, task: Task) -> None:
         """A task that goes first; call it while `results` runs."""
+
+    def alone(self, task: Task) -> Timed:
+        """Run a task that measures time, while no other task runs; never within `results`."""

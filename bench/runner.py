@@ -11,15 +11,14 @@ Each phase skips what the store already holds, so the same call goes on where th
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..corpora._open import open_corpus
 from .cache import Index
 from .checks import CheckTask, broken_row, check_tasks
-from .executor import Executor, Failure
+from .executor import Executor, ExecutorError, Failure
 from .metrics import Reason
 from .plan import Plan, PlannedClip
 from .pool import Pool
@@ -117,7 +116,7 @@ def execute(
             with store:
                 store.set("written", True)
         return _outcome(store, plan, folder, computed)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExecutorError):
         with store:
             store.set("status", "interrupted")
         raise
@@ -221,7 +220,7 @@ def _without_metric(unit: Unit, failure: Failure) -> Unit | None:
         return None
     reason = Reason.CRASHED if failure.kind == "crashed" else Reason.TIMEOUT
     score = ScoreValue(failure.stage.removeprefix("metric "), None, reason.value, failure.detail)
-    return dataclasses.replace(unit, skip=(*unit.skip, score))
+    return replace(unit, skip=(*unit.skip, score))
 
 
 def _from_cache(unit: Unit, index: Index) -> UnitResult | None:
@@ -287,11 +286,12 @@ def _run_timing(store: Store, plan: Plan, executor: Executor, progress: Progress
     _changes(store)
     progress("timing", 0, len(tasks))
     for count, task in enumerate(tasks, 1):
-        for _, value in executor.results([task]):  # one task at a time: the other workers are idle
-            failed = isinstance(value, Failure)
-            rows = [failed_row(task, f"{value.kind} in {value.stage}: {value.detail}")] if failed else value
-            with store:
-                store.put(rows)
+        timed = executor.alone(task)
+        value = timed.value
+        failed = isinstance(value, Failure)
+        rows = [failed_row(task, f"{value.kind} in {value.stage}: {value.detail}")] if failed else value
+        with store:
+            store.put(replace(row, host=timed.host, comparable=int(timed.comparable)) for row in rows)
         progress("timing", count, len(tasks))
 
 
