@@ -4,6 +4,11 @@ Each worker is a spawned process with single-threaded numerics that runs one tas
 which may not be its fault, is tried again alone in a new one, ATTEMPTS times in all. A task that raises, takes too
 long or kills every worker becomes a `Failure` that names the stage it was in, and the rest goes on. Results arrive in
 the order in which they are done.
+
+A worker that takes more memory than its share is ended, and its task tried again like that of one that died. One that
+comes near to it, or has too many open files, threads or child processes, is replaced after its task. What workers
+print goes to no terminal; its end stands in the details of a failure. Time for which the driver was stopped or busy
+elsewhere counts for no task.
 """
 
 from __future__ import annotations
@@ -13,14 +18,15 @@ import multiprocessing
 import os
 import signal
 import time
-import traceback
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Literal
 
-from .executor import Failure, Task, Timed
+from . import memory
+from .executor import Failure, Task
+from .worker import serve
 
 #: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
 THREADS = dict.fromkeys(
@@ -39,46 +45,28 @@ THREADS = dict.fromkeys(
 ATTEMPTS = 3
 
 
-def _serve(pipe: Connection, sources: Sequence[str], device: str) -> None:
-    """A worker's life: receive a task, send stages and then the result, until the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    try:
-        from ..codecs import registry
-        from ..codecs._device import choose
-        from ..codecs._load import load
-
-        choose(device)
-        registry.names()
-        for source in sources:
-            load(source)
-    except Exception:
-        pipe.send(("broken", traceback.format_exc()))
-        return
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the driver is gone
-        while True:
-            try:
-                task = pipe.recv()
-            except EOFError:
-                return
-            except Exception as error:  # a task that cannot be unpickled here
-                pipe.send(("raised", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
-                continue
-            try:
-                outcome = ("value", task.run(lambda name: pipe.send(("stage", name))))
-            except Exception as error:
-                outcome = ("raised", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-            pipe.send(outcome)
+#: of its share of memory, at which a worker is replaced after its task
+NEAR = 0.75
+#: characters kept of what a worker wrote to standard output and error
+TAIL = 2000
+#: seconds between two looks at the workers that mean that the driver itself was stopped
+PAUSE = 2.0
 
 
 @dataclass
 class _Worker:
     process: Any
     pipe: Connection
+    life: Connection  # the worker ends when this is closed
+    output: Connection | None  # what it prints; None after its end
     task: Task | None = None
     attempt: int = 1
     group: str = ""
     stage: str = ""
     deadline: float = 0.0
+    printed: bytes = b""
+    heavy: int = 0  # bytes of memory, of one that took too much
+    worn: bool = False
 
 
 class Pool:
@@ -90,9 +78,17 @@ class Pool:
     timeout : seconds that one stage of a task may take.
     sources : what every worker loads besides the package: codec modules and weights of the user's own.
     device : that codecs compute on.
+    share : bytes of memory that a worker may take, by default its part of most of what there is.
     """
 
-    def __init__(self, jobs: int, timeout: float, sources: Sequence[str] = (), device: str = "cpu") -> None:
+    def __init__(
+        self,
+        jobs: int,
+        timeout: float,
+        sources: Sequence[str] = (),
+        device: str = "cpu",
+        share: int | None = None,
+    ) -> None:
         self._timeout, self._start_with = timeout, (tuple(sources), device)
         self._context = multiprocessing.get_context("spawn")
         self._coming: Iterator[Task] = iter(())
@@ -101,6 +97,8 @@ class Pool:
         self._urgent: deque[tuple[Task, int]] = deque()  # with the number of the attempt
         self._limit = jobs
         self._workers: list[_Worker] = []
+        self._share = share or memory.share(jobs)
+        self._looked = self._weighed = time.monotonic()
 
     def __enter__(self) -> Pool:
         return self
@@ -133,25 +131,23 @@ class Pool:
             if not busy:
                 return
             soonest = min(worker.deadline for worker in busy)
-            wait([worker.pipe for worker in busy], timeout=max(0.0, min(soonest - time.monotonic(), 1.0)))
+            ears = [ear for worker in busy for ear in (worker.pipe, worker.output) if ear]
+            wait(ears, timeout=max(0.0, min(soonest - time.monotonic(), 1.0)))
+            self._weigh(busy)
             for worker in busy:
                 outcome = self._listen(worker)
                 if outcome is not None:
                     task, worker.task, worker.stage = worker.task, None, ""
                     assert task is not None
-                    if isinstance(outcome, Failure) and outcome.kind != "raised":
+                    failed = isinstance(outcome, Failure) and outcome.kind != "raised"
+                    if failed or worker.worn or memory.resident(worker.process.pid) > NEAR * self._share:
                         self._end(worker)
                         self._workers.remove(worker)
-                        if outcome.kind == "crashed" and worker.attempt < ATTEMPTS:
-                            self._urgent.append((task, worker.attempt + 1))
-                            continue
+                    if failed and outcome.kind == "crashed" and worker.attempt < ATTEMPTS:
+                        self._urgent.append((task, worker.attempt + 1))
+                        continue
                     self._feed()
                     yield task, outcome
-
-    def alone(self, task: Task) -> Timed:
-        """Run one task and nothing else."""
-        [(_, value)] = self.results([task])
-        return Timed(value, "", True)
 
     def _feed(self) -> None:
         """Give every idle worker a task, as long as there are any."""
@@ -163,7 +159,7 @@ class Pool:
                 return
             worker = idle.pop() if idle else self._start()
             worker.task, worker.attempt, worker.group = task, attempt, task.group
-            worker.deadline = time.monotonic() + self._timeout
+            worker.deadline, worker.printed = time.monotonic() + self._timeout, b""
             with contextlib.suppress(OSError):  # it died idle: noticed by _listen
                 worker.pipe.send(task)
 
@@ -198,10 +194,14 @@ class Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
+        dies, life = self._context.Pipe(duplex=False)
+        output, prints = self._context.Pipe(duplex=False)
+        os.set_blocking(output.fileno(), False)
+        given = (theirs, dies, prints, *self._start_with)
         before = {name: os.environ.get(name) for name in THREADS}
         os.environ.update(THREADS)
         try:
-            process = self._context.Process(target=_serve, args=(theirs, *self._start_with), daemon=True)
+            process = self._context.Process(target=serve, args=given, daemon=True)
             process.start()
         finally:
             for name, value in before.items():
@@ -209,33 +209,79 @@ class Pool:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
-        theirs.close()
-        worker = _Worker(process, ours)
+        for end in (theirs, dies, prints):
+            end.close()
+        worker = _Worker(process, ours, life, output)
         self._workers.append(worker)
         return worker
 
+    def _weigh(self, busy: Sequence[_Worker]) -> None:
+        """Once a second, note the workers that take too much memory."""
+        if time.monotonic() - self._weighed > 1:
+            self._weighed = time.monotonic()
+            for worker in busy:
+                held = memory.resident(worker.process.pid)
+                worker.heavy = held if held > self._share else 0
+
     def _listen(self, worker: _Worker) -> Any:
         """The outcome of the worker's task, None while it goes on."""
+        self._look()
+        self._read(worker)
         try:
             while worker.pipe.poll():
                 kind, value = worker.pipe.recv()
                 if kind == "value":
                     return value
                 if kind == "raised":
-                    return Failure("raised", worker.stage, value)
+                    return self._failure(worker, "raised", value)
                 if kind == "broken":
                     raise RuntimeError(f"a worker could not start:\n{value}")
-                worker.stage, worker.deadline = value, time.monotonic() + self._timeout
+                if kind == "worn":
+                    worker.worn = True
+                else:
+                    worker.stage, worker.deadline = value, time.monotonic() + self._timeout
         except (EOFError, OSError):
             worker.process.join(5)
-            return Failure(
-                "crashed", worker.stage, f"the worker process ended with exit code {worker.process.exitcode}"
+            return self._failure(
+                worker, "crashed", f"the worker process ended with exit code {worker.process.exitcode}"
             )
+        if worker.heavy:
+            took, share = (f"{size / 1e9:.2f} GB" for size in (worker.heavy, self._share))
+            return self._failure(worker, "crashed", f"the worker took {took} of memory, and its share is {share}")
         if time.monotonic() > worker.deadline:
-            return Failure("timeout", worker.stage, f"no end after {self._timeout:g} s")
+            return self._failure(worker, "timeout", f"no end after {self._timeout:g} s")
         return None
+
+    def _look(self) -> None:
+        """Give all tasks the time that passed since the workers were looked at last, if that is much: the driver was
+        stopped, or what takes the results was slow."""
+        now = time.monotonic()
+        missed, self._looked = now - self._looked, now
+        if missed > PAUSE:
+            for worker in self._workers:
+                worker.deadline += missed
+
+    def _read(self, worker: _Worker) -> None:
+        """Take what the worker printed."""
+        if worker.output:
+            with contextlib.suppress(BlockingIOError):
+                new = os.read(worker.output.fileno(), 1 << 16)
+                worker.printed = (worker.printed + new)[-TAIL:]
+                if not new:  # it closed its end
+                    worker.output.close()
+                    worker.output = None
+
+    def _failure(self, worker: _Worker, kind: Literal["raised", "crashed", "timeout"], detail: str) -> Failure:
+        self._read(worker)
+        printed = worker.printed.decode(errors="replace").strip()
+        return Failure(kind, worker.stage, f"{detail}\nit printed: {printed}" if printed else detail)
 
     def _end(self, worker: _Worker) -> None:
         worker.pipe.close()
         worker.process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # what its codecs started
+            os.killpg(worker.process.pid, signal.SIGKILL)
         worker.process.join(10)
+        worker.life.close()
+        if worker.output:
+            worker.output.close()
