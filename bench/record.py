@@ -122,6 +122,7 @@ def write_unit(store: Store, index: Index | None, clip: PlannedClip, unit: Unit,
                     frame_samples=coded.frame_samples if coded else None,
                     wave=coded.wave if coded else "",
                     seconds=result.seconds,
+                    wave_sha256=coded.wave_sha256 if coded else "",
                 )
             ]
         )

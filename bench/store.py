@@ -25,11 +25,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
+from .migrate import VersionError, at_version, version_of
 from .names import printable
 
 FILE = "results.sqlite"
-#: raised with every change of the tables; a store of another version is refused
-SCHEMA = 4
+#: raised with every change of the tables, with a step in `migrate.py` from the version before
+SCHEMA = 5
 
 
 class StoreError(Exception):
@@ -77,6 +78,9 @@ class PointRow:
 
 @dataclass(frozen=True)
 class ResultRow:
+    """wave: key of the decoded clip in the cache, which names the bitstream and the codec. wave_sha256: of the decoded
+    samples, float32 [channels, n]; empty in rows of a store of version 4."""
+
     corpus: str
     clip: str
     codec: str
@@ -92,6 +96,7 @@ class ResultRow:
     frame_samples: int | None
     wave: str
     seconds: float
+    wave_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ class ScoreRow:
 @dataclass(frozen=True)
 class TimingRow:
     """device: "cpu" or the GPU's name. direction "encode" or "decode": RTF = processing seconds / audio seconds, median
-    of repeats and clips, spread half the interquartile range; "frame": p50_ms and p99_ms of a frame through both."""
+    of repeats and clips, spread half the interquartile range; "frame": p50_ms and p99_ms of a frame through both.
+    comparable: 1 if nothing else of ours ran on that machine. host: the machine's name; empty: the driver's own."""
 
     codec: str
     point: str
@@ -126,6 +132,8 @@ class TimingRow:
     clips: int
     repeats: int
     reason: str
+    comparable: int = 1
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,10 @@ def remove(folder: Path) -> None:
 
 
 class Store:
-    """The store of one run folder, created when `create` is true. Only one process may write; any may read."""
+    """The store of one run folder, for writing when `create` is true. Only one process may write; any may read.
+
+    A store of an older version is migrated when it is opened for writing, and read as one of this version otherwise.
+    """
 
     def __init__(self, folder: Path, create: bool = False) -> None:
         self.folder = folder
@@ -213,22 +224,21 @@ class Store:
         elif not path.exists():
             raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self._db.row_factory = sqlite3.Row
         try:
+            if create and version_of(self._db) == 0:
+                self._create()
+            else:
+                self._db = at_version(self._db, SCHEMA, in_place=create)
+            self._db.row_factory = sqlite3.Row
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and create:
-                self._create()
-            elif version != SCHEMA:
-                raise StoreError(f"{path} has store version {version}, this codecbench reads {SCHEMA}; run it anew")
         except sqlite3.DatabaseError as error:
             self.close()
             raise StoreError(f"{path} cannot be read: {error}") from error
-        except StoreError:
+        except VersionError as error:
             self.close()
-            raise
+            raise StoreError(f"{path} {error}") from error
 
     def _create(self) -> None:
         with self:
