@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..codecs import Codec, Point
 from ..codecs import registry as codecs
+from ..codecs._declared import unavailable
 from ..codecs._load import load_checkpoint
 from ..corpora import CorpusError, Item
 from ..corpora._open import open_corpus
 from .download import sha256
+from .files import user_path
 from .fingerprint import codec_fingerprint, digest, metric_fingerprint
 from .metrics import Metric
 from .metrics import registry as metrics
+from .remote import local
 from .suite import Suite, SuiteError
+
+#: files fetched at a time
+FETCHING = 8
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ def make_plan(
         except KeyError as error:
             raise SuiteError(str(error.args[0])) from error
     clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
+    _need_distinct(clips)
     points = _points(suite, wanted, sorted({clip.item.content for clip in clips}), set(labels))
     fingerprints = {metric.name: metric_fingerprint(metric) for metric in chosen}
     sources = (*map(str, modules), *wanted.sources)
@@ -118,25 +127,39 @@ def weights_of(spec: str) -> tuple[str, Path | None, str]:
         return name, None, only
     # A path may have an @ of its own.
     only = ""
-    if not Path(rest).expanduser().exists():
+    if not os.path.exists(user_path(rest)):
         rest, _, only = rest.rpartition("@") if "@" in rest else (rest, "", "")
-    return name, Path(rest).expanduser(), only
+    return name, user_path(rest), only
 
 
 def _clips(spec: str, suite: Suite) -> list[PlannedClip]:
     items = open_corpus(spec, suite.content)
     if len({item.id for item in items}) != len(items):
         raise CorpusError(f"corpus {spec}: two clips have the same id")
-    clips = []
-    for item in limit(items, suite.clips, suite.seed):
-        lengths = [s for s in (item.seconds, suite.max_seconds) if s is not None]
-        content_hash, error = "", ""
-        try:
-            content_hash = sha256(item.path)
-        except OSError as problem:
-            error = f"{item.path}: {problem.strerror or problem}"
-        clips.append(PlannedClip(item, content_hash, min(lengths, default=None), error))
-    return clips
+    with ThreadPoolExecutor(FETCHING) as pool:  # files at URLs are fetched
+        return list(pool.map(lambda item: _clip(item, suite), limit(items, suite.clips, suite.seed)))
+
+
+def _clip(item: Item, suite: Suite) -> PlannedClip:
+    lengths = [s for s in (item.seconds, suite.max_seconds) if s is not None]
+    content_hash, error = "", ""
+    try:
+        content_hash = sha256(local(item.path))
+    except OSError as problem:
+        error = f"{item.path}: {problem.strerror or problem}"
+    return PlannedClip(item, content_hash, min(lengths, default=None), error)
+
+
+def _need_distinct(clips: Sequence[PlannedClip]) -> None:
+    """CorpusError where two clips would share their rows: a corpus given twice, or two folders of one name."""
+    seen: dict[tuple[str, str], PlannedClip] = {}
+    for clip in clips:
+        first = seen.setdefault((clip.item.corpus, clip.item.id), clip)
+        if first is not clip:
+            raise CorpusError(
+                f"two clips {clip.item.id!r} in corpora named {clip.item.corpus!r}: {first.item.path} and "
+                f"{clip.item.path}; give each corpus once, and folders of different names"
+            )
 
 
 def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
@@ -179,7 +202,7 @@ def wanted_codecs(specs: Sequence[str]) -> Wanted:
     for spec in specs:
         name, path, only = weights_of(spec)
         if path is not None:
-            sources.append(f"{name}:{path.resolve()}")
+            sources.append(f"{name}:{os.path.realpath(path)}")
             name = load_checkpoint(name, path)
         if name.startswith("-"):
             if name[1:] not in codecs:
@@ -210,15 +233,15 @@ def _points(suite: Suite, wanted: Wanted, contents: Sequence[str], labels: set[s
                     f"{what} is made for {' and '.join(sorted(suits))}, and the clips are {' and '.join(contents)}; "
                     "leave it out, or give another --corpus"
                 )
-        unavailable = codec.available() or ""
+        missing = unavailable(codec)
         for content in contents:
             for point in codec.points:
                 if content not in point.content or (labels and point.label not in labels):
                     continue
                 if "*" not in only_labels and point.label not in only_labels:
                     continue
-                fingerprint = "" if unavailable else codec_fingerprint(codec, point)
-                points.append(PlannedPoint(codec, point, content, fingerprint, unavailable))
+                fingerprint = "" if missing else codec_fingerprint(codec, point)
+                points.append(PlannedPoint(codec, point, content, fingerprint, missing))
     if not points:
         raise SuiteError(
             f"no operating point is left of codecs {', '.join(suite.codecs)}"

@@ -19,7 +19,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -27,9 +26,11 @@ from ..codecs import Codec, Encoded, Point
 from ..codecs import registry as codecs
 from ..codecs._codec import Route
 from ..codecs._device import label_of
-from .audio import Clip, read
+from .audio import Clip
 from .executor import Stage
 from .pipeline import channel_groups, prepare
+from .places import Place
+from .remote import read_clip
 from .store import TimingRow
 
 #: seconds of audio of the two lengths of the slope
@@ -43,7 +44,7 @@ class TimingTask:
     codec: str
     point: str
     content: str
-    clips: tuple[tuple[Path, float, float | None], ...]  # path, start, seconds
+    clips: tuple[tuple[Place, float, float | None, str], ...]  # path, start, seconds, SHA-256 of the file
     repeats: int
 
     @property
@@ -54,7 +55,7 @@ class TimingTask:
         """Encode, decode, and frame by frame where the codec streams."""
         codec = codecs.get(self.codec)
         point = codec.point(self.point, self.content)
-        clips = [_timed(codec, prepare(codec, point, read(*clip))) for clip in self.clips]
+        clips = [_timed(codec, prepare(codec, point, read_clip(*clip))) for clip in self.clips]
         lengths = _slope(clips[0])
         rows = []
         stage("timing encode")

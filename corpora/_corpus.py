@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
+
+from ..bench.places import Place
 
 Content = Literal["speech", "music"]
 
@@ -25,7 +26,7 @@ class Item:
     Attributes
     ----------
     id : unique and stable in its corpus, such as the path below its root without the suffix.
-    path : the audio file.
+    path : the audio file, a `Path`, or a `UPath` where the corpus lies at a URL.
     content : "speech" or "music"; decides the operating points and metrics.
     speaker : who speaks or plays; confidence intervals are clustered by it. Empty: each clip is its own cluster.
     language, genre, licence, credit : for tables; empty where unknown.
@@ -35,7 +36,7 @@ class Item:
 
     id: str
     corpus: str
-    path: Path
+    path: Place
     content: Content
     speaker: str = ""
     language: str = ""
@@ -62,7 +63,8 @@ class Corpus:
 
     Attributes
     ----------
-    items : function of the root folder (None for an embedded corpus) to its items, sorted by id. Raises CorpusError.
+    items : function of the root folder (a `Path`, a `UPath` for a URL, None for an embedded corpus) to its items,
+        sorted by id. Raises CorpusError.
     layout : how the folder must look, one line; empty for embedded corpora, which need no root.
     downloads : what `bench corpora get` fetches; empty where there is no public address.
     """
@@ -72,7 +74,7 @@ class Corpus:
     content: Content
     licence: str
     credit: str
-    items: Callable[[Path | None], list[Item]]
+    items: Callable[[Place | None], list[Item]]
     layout: str = ""
     homepage: str = ""
     downloads: tuple[Download, ...] = ()

@@ -1,9 +1,9 @@
 """Manifests: a table that lists clips, as CSV or TOML. The embedded corpora use the same form.
 
 One row (CSV) or one `[[clip]]` (TOML) a clip. Only `file` is needed: the audio file, relative to the manifest's
-folder. Known columns: id (default: the file without its suffix), content ("speech" or "music"), speaker, language,
-genre, licence, credit, lossy (yes or no), start and seconds (the part of the file, in seconds). Others are ignored,
-so that a manifest can hold its own notes.
+folder, or its URL. Known columns: id (default: the file without its suffix), content ("speech" or "music"), speaker,
+language, genre, licence, credit, lossy (yes or no), start and seconds (the part of the file, in seconds). Others are
+ignored, so that a manifest can hold its own notes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.files import TextError, parse_toml, read_text
+from ..bench.places import Place, is_url, remote, why
 from ._corpus import Content, CorpusError, Item
 
 SUFFIXES = {".csv", ".toml"}
@@ -26,7 +27,7 @@ _COLUMNS = {"file", "id", "content", "speaker", "language", "genre", "licence", 
 _YES_NO = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 
 
-def read_manifest(path: Path, corpus: str, content: Content = "speech") -> list[Item]:
+def read_manifest(path: Place, corpus: str, content: Content = "speech") -> list[Item]:
     """The clips of a manifest, sorted by id.
 
     Parameters
@@ -49,9 +50,9 @@ def read_manifest(path: Path, corpus: str, content: Content = "speech") -> list[
     return sorted(items, key=lambda item: item.id)
 
 
-def _rows(path: Path) -> list[Mapping[str, Any]]:
+def _rows(path: Place) -> list[Mapping[str, Any]]:
     try:
-        text = read_text(path, "utf-8-sig")
+        text = read_text(path, "utf-8-sig") if isinstance(path, Path) else path.read_text("utf-8-sig")
         if path.suffix.lower() == ".csv":
             return _csv_rows(text)
         rows = parse_toml(text).get("clip", [])
@@ -80,7 +81,7 @@ def _csv_rows(text: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content: Content) -> Item:
+def _item(row: Mapping[str, Any], where: str, folder: Place, corpus: str, content: Content) -> Item:
     def text(key: str) -> str:
         value = row.get(key)
         return "" if value is None else str(value).strip()
@@ -102,7 +103,7 @@ def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content
     return Item(
         id=text("id") or os.path.splitext(file)[0],
         corpus=corpus,
-        path=folder / file,
+        path=_path(folder, file, where),
         content="speech" if kind == "speech" else "music",
         speaker=text("speaker"),
         language=text("language"),
@@ -113,6 +114,17 @@ def _item(row: Mapping[str, Any], where: str, folder: Path, corpus: str, content
         start=_seconds(text("start"), where, "start") or 0.0,
         seconds=_seconds(text("seconds"), where, "seconds"),
     )
+
+
+def _path(folder: Place, file: str, where: str) -> Place:
+    if is_url(file):
+        try:
+            return remote(file)
+        except OSError as error:
+            raise CorpusError(f"{where}: {file}: {why(error)}") from error
+    if not isinstance(folder, Path) and file.startswith("/"):
+        raise CorpusError(f"{where}: file is {file!r}; in a manifest at a URL it is a path below it, or a URL")
+    return folder / file
 
 
 def _seconds(text: str, where: str, key: str) -> float | None:

@@ -7,15 +7,19 @@
 `/path`              a folder of audio, searched to the bottom, or a manifest (`.csv`, `.toml`)
 `speech:/path`       the same, taken as speech whatever the suite is made for
 `music:/path`        the same, taken as music
+`s3://bucket/path`   any of these paths may be a URL of a protocol that fsspec knows: `librispeech:s3://bucket/path`
 ===================  =================================================================================
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..bench.files import user_path
+from ..bench.places import is_url, place, why
 from . import registry
 from ._corpus import Content, Corpus, CorpusError, Item
 from ._fetch import data_dir
@@ -39,13 +43,27 @@ def open_corpus(spec: str, content: Content = "speech") -> list[Item]:
     if name in registry and (rest or not colon):
         corpus = registry.get(name)
         if not corpus.embedded:
-            return corpus.items(user_path(rest) if rest else _downloaded(corpus))
-        return _path_items(user_path(rest), corpus.content) if rest else corpus.items(None)
+            with _reaching(rest):
+                return corpus.items(place(rest) if rest else _downloaded(corpus))
+        return _path_items(rest, corpus.content) if rest else corpus.items(None)
+    if is_url(spec):
+        return _path_items(spec, content)
     path = user_path(spec)
     if not os.path.exists(path):
         names = ", ".join(registry.names())
         raise CorpusError(f"{spec}: neither a corpus nor a path that exists; corpora: {names} (NAME:/path)")
-    return _path_items(path, content)
+    return _path_items(spec, content)
+
+
+@contextmanager
+def _reaching(text: str) -> Iterator[None]:
+    """Whatever a store raises says that the corpus at that URL cannot be listed."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, CorpusError) or not is_url(text):
+            raise
+        raise CorpusError(f"{text}: {why(error)}") from error
 
 
 def _downloaded(corpus: Corpus) -> Path:
@@ -56,7 +74,13 @@ def _downloaded(corpus: Corpus) -> Path:
     return folder
 
 
-def _path_items(path: Path, content: Content) -> list[Item]:
+def _path_items(text: str, content: Content) -> list[Item]:
+    with _reaching(text):
+        path = place(text)
+        if not isinstance(path, Path):
+            if path.suffix.lower() in SUFFIXES:
+                return read_manifest(path, path.stem, content)
+            return folder_items(path, path.name or "folder", content)
     if not path.is_dir():
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a single file must be a manifest (.csv or .toml); for audio give its folder")

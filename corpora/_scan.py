@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from ..bench.names import printable
+from ..bench.places import Place
 from ._corpus import Content, CorpusError, Item
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 SUFFIXES = frozenset(
     f".{name}"
@@ -44,18 +51,43 @@ def audio_files(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def clip_ids(root: Path, files: list[Path]) -> list[str]:
+def _remote_files(root: UPath) -> list[UPath]:
+    """The same of a URL; a folder that cannot be listed raises what its store raises."""
+    found = []
+    for _, _, files in root.fs.walk(root.path, detail=True, on_error="raise"):
+        names = [str(info["name"]).removeprefix(root.path).lstrip("/") for info in files.values()]
+        found += [root / name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    return sorted(found, key=str)
+
+
+def _files(root: Place) -> Sequence[Place]:
+    """Raises CorpusError if there is no such folder."""
+    if not isinstance(root, Path):
+        return _remote_files(root)
+    if not os.path.isdir(root):
+        raise CorpusError(f"{root}: {'not a folder' if os.path.exists(root) else 'no such folder'}")
+    return audio_files(root)
+
+
+def _below(root: Place, file: Place) -> str:
+    """The file's path below root as it is named in its folder, "." for root itself."""
+    if isinstance(root, Path) and isinstance(file, Path):
+        return file.relative_to(root).as_posix()
+    path = str(file).removeprefix(str(root)).lstrip("/")
+    return unquote(path) if str(root).startswith("http") else path
+
+
+def clip_ids(root: Place, files: Sequence[Place]) -> list[str]:
     """The path below root without the suffix, which stays where it is all that tells two files apart."""
-    full = [printable(file.relative_to(root).as_posix()) for file in files]
-    short = [printable(file.relative_to(root).with_suffix("").as_posix()) if file != root else "." for file in files]
+    full = [printable(_below(root, file)) for file in files]
+    short = [printable(os.path.splitext(name)[0]) for name in full]
     times, taken = Counter(short), set(full)
     return [a if times[a] == 1 and a not in taken else b for a, b in zip(short, full, strict=True)]
 
 
-def folder_items(root: Path, corpus: str, content: Content) -> list[Item]:
+def folder_items(root: Place, corpus: str, content: Content) -> list[Item]:
     """All audio below a folder, sorted by id. Raises CorpusError if there is none."""
-    _need_folder(root)
-    files = audio_files(root)
+    files = _files(root)
     if not files:
         raise CorpusError(f"{root}: no audio file here or below; known suffixes: {' '.join(sorted(SUFFIXES))}")
     items = [Item(id, corpus, file, content) for id, file in zip(clip_ids(root, files), files, strict=True)]
@@ -63,7 +95,7 @@ def folder_items(root: Path, corpus: str, content: Content) -> list[Item]:
 
 
 def layout_items(
-    root: Path | None,
+    root: Place | None,
     corpus: str,
     pattern: str,
     layout: str,
@@ -88,11 +120,10 @@ def layout_items(
     """
     if root is None:
         raise CorpusError(f"{corpus} needs its folder: {corpus}:/path/to/it, with {layout} inside")
-    _need_folder(root)
     regex = re.compile(rf"(?:^|/)(?:{pattern})$", re.IGNORECASE)
-    files = audio_files(root)
-    name = os.path.basename(os.path.realpath(root))
-    matches = [regex.search(f"{name}/{file.relative_to(root).as_posix()}") for file in files]
+    files = _files(root)
+    name = os.path.basename(os.path.realpath(root)) if isinstance(root, Path) else root.name
+    matches = [regex.search(f"{name}/{_below(root, file)}") for file in files]
     items = [
         Item(
             id=id,
@@ -110,12 +141,7 @@ def layout_items(
         if match
     ]
     if not items:
-        some = ", ".join(str(file.relative_to(root)) for file in files[:3])
+        some = ", ".join(_below(root, file) for file in files[:3])
         found = f"{len(files)} other audio files, such as {some}" if files else "no audio file"
         raise CorpusError(f"{root}: not a {corpus} folder; expected {layout}, found {found}")
     return sorted(items, key=lambda item: item.id)
-
-
-def _need_folder(root: Path) -> None:
-    if not os.path.isdir(root):
-        raise CorpusError(f"{root}: {'not a folder' if os.path.exists(root) else 'no such folder'}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
+from ..bench.places import Place
 from . import Corpus, CorpusError, Item, register
 from ._scan import layout_items
 
@@ -14,13 +14,14 @@ LICENCE = "CC0-1.0"
 CREDIT = "Mozilla Common Voice and its contributors"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """All clips; speaker and language come from the tables beside `clips`, where a clip is in one of them."""
     clips = layout_items(root, "commonvoice", r"clips/[^/]+\.mp3", LAYOUT, "speech", LICENCE, CREDIT, lossy=True)
-    known: dict[Path, dict[str, tuple[str, str]]] = {}
+    known: dict[Place, dict[str, tuple[str, str]]] = {}
     for folder in {clip.path.parent for clip in clips}:
         known[folder] = {}
-        for table in sorted(folder.parent.glob("*.tsv")):
+        tables: list[Place] = [*folder.parent.glob("*.tsv")]
+        for table in sorted(tables, key=str):
             known[folder].update(_speakers(table))
     described = []
     for clip in clips:
@@ -29,7 +30,7 @@ def items(root: Path | None) -> list[Item]:
     return described
 
 
-def _speakers(table: Path) -> dict[str, tuple[str, str]]:
+def _speakers(table: Place) -> dict[str, tuple[str, str]]:
     """File name -> (speaker, language) of a table that has these columns; other tables are of other things."""
     try:
         with table.open(encoding="utf-8", newline="") as file:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "CC-BY-NC-4.0"
 CREDIT = "G. J. Mysore"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """The clean studio version of each script; the devices and rooms are left out."""
     return layout_items(root, "daps", r"(?P<speaker>[fm]\d+)_script\d+_clean\.wav", LAYOUT, "speech", LICENCE, CREDIT)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "CC-BY-NC-4.0"
 CREDIT = "J. Richter et al."
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """All recordings of all speakers."""
     return layout_items(root, "ears", r"(?P<speaker>p\d{3})/[^/]+\.wav", LAYOUT, "speech", LICENCE, CREDIT)
 

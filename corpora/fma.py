@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Download, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "by track"
 CREDIT = "M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """All tracks of the subset (small, medium, large or full)."""
     return layout_items(root, "fma", r"\d{3}/\d{6}\.mp3", LAYOUT, "music", LICENCE, CREDIT, lossy=True)
 

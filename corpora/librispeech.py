@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Download, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "CC-BY-4.0"
 CREDIT = "V. Panayotov, G. Chen, D. Povey, S. Khudanpur"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """Its utterances; the speaker is in the file name. LibriVox publishes MP3, hence lossy."""
     return layout_items(
         root, "librispeech", r"(?P<speaker>\d+)-\d+-\d+\.flac", LAYOUT, "speech", LICENCE, CREDIT, lossy=True

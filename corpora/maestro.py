@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "CC-BY-NC-SA-4.0"
 CREDIT = "C. Hawthorne et al."
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """All performances; the corpus does not name its players."""
     return layout_items(root, "maestro", r"20\d\d/[^/]+\.wav", LAYOUT, "music", LICENCE, CREDIT, genre="piano")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "by track, mostly non-commercial"
 CREDIT = "Z. Rafii, A. Liutkus, F.-R. Stöter, S. I. Mimilakis, R. Bittner"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """The mixtures, not the stems; songs are clustered by artist."""
     return layout_items(
         root,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._manifest import read_manifest
 
 
-def items(root: Path | None = None) -> list[Item]:
+def items(root: Place | None = None) -> list[Item]:
     """The clips; there is no root, they ship with the package."""
     return read_manifest(Path(__file__).parent / "embedded" / "speech.csv", "speech", "speech")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -15,7 +15,7 @@ CREDIT = "European Broadcasting Union"
 SPEECH = {"49": "en", "50": "en", "51": "fr", "52": "fr", "53": "de", "54": "de"}
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """The tracks; 49 to 54 are speech, the others music (the first ones test signals)."""
     tracks = layout_items(root, "sqam", r"\d\d\.(?:flac|wav)", LAYOUT, "music", LICENCE, CREDIT)
     return [_as_speech(item) if item.path.stem in SPEECH else item for item in tracks]

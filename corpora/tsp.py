@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "BSD-2-Clause"
 CREDIT = "P. Kabal, McGill University"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """The sentences at 48 kHz; the versions at other rates are the same recordings."""
     return layout_items(
         root, "tsp", r"48k/(?P<speaker>[A-Z]{2})/[A-Z]{2}\d\d_\d\d\.wav", LAYOUT, "speech", LICENCE, CREDIT

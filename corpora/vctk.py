@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ..bench.places import Place
 from . import Corpus, Download, Item, register
 from ._scan import layout_items
 
@@ -12,7 +11,7 @@ LICENCE = "CC-BY-4.0"
 CREDIT = "J. Yamagishi, C. Veaux, K. MacDonald"
 
 
-def items(root: Path | None) -> list[Item]:
+def items(root: Place | None) -> list[Item]:
     """The sentences as recorded by the first microphone."""
     return layout_items(root, "vctk", r"(?P<speaker>[ps]\d+)_\d+_mic1\.(?:flac|wav)", LAYOUT, "speech", LICENCE, CREDIT)
 
