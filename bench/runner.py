@@ -23,6 +23,7 @@ from .metrics import Reason
 from .plan import Plan, PlannedClip
 from .pool import Pool
 from .record import describe_run, reconcile, write_unit
+from .remote import local
 from .store import Store, StoreError
 from .timing import TimingTask, failed_row
 from .tokens import TokensTask, failed_tokens, tokens_points, tokens_task
@@ -128,7 +129,7 @@ def _run_checks(store: Store, plan: Plan, executor: Executor, progress: Progress
     done = {row["name"] for row in store.rows("SELECT name FROM checks")}
     tasks = []
     for content in plan.contents:
-        clips = tuple(item.path for item in open_corpus(content, "speech")[:2])  # the embedded corpora
+        clips = tuple(local(item.path) for item in open_corpus(content, "speech")[:2])  # the embedded corpora
         names = tuple(metric.name for metric in plan.metrics_for(content))
         tasks += [
             t for t in check_tasks(content, clips, names) if not any(n.startswith(f"{content} {t.check}") for n in done)
@@ -279,7 +280,7 @@ def _run_timing(store: Store, plan: Plan, executor: Executor, progress: Progress
         )
         clips = [items[r["corpus"], r["clip"]] for r in coded]
         if clips:
-            parts = tuple((c.item.path, c.item.start, min(c.seconds or TIMED, TIMED)) for c in clips)
+            parts = tuple((c.item.path, c.item.start, min(c.seconds or TIMED, TIMED), c.sha256) for c in clips)
             tasks.append(TimingTask(*key, parts, suite.timing_repeats))
     if not tasks:
         return
