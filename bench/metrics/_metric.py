@@ -8,9 +8,11 @@ A score that cannot be had is NaN with a `Reason`, never 0 or 1.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -115,19 +117,40 @@ SILENCE_RMS = 1e-4
 
 
 @dataclass
-class ReferenceCache:
-    """What was computed once for a reference and serves every codec: resampled clips and prepared pieces."""
+class Signals:
+    """A clip with what every metric asks of it, computed once: resampled clips, levels, whether it is finite."""
 
     clip: Clip
 
     def __post_init__(self) -> None:
         self._clips: dict[int, Clip] = {self.clip.rate: self.clip}
-        self._prepared: dict[tuple[Any, ...], Any] = {}
+        self._levels: dict[tuple[int, int, int, int], float] = {}
+
+    @cached_property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.clip.samples).all())
 
     def at(self, rate: int) -> Clip:
         if rate not in self._clips:
             self._clips[rate] = resample(self.clip, rate)
         return self._clips[rate]
+
+    def silent(self, rate: int, channel: int, start: int, stop: int) -> bool:
+        """Whether a part's RMS about its mean, since a constant is silence, lies below SILENCE_RMS."""
+        key = (rate, channel, start, stop)
+        if key not in self._levels:
+            part = self.at(rate).samples[channel, start:stop].astype(np.float64)
+            self._levels[key] = float(np.std(part)) if len(part) else 0.0
+        return self._levels[key] < SILENCE_RMS
+
+
+@dataclass
+class ReferenceCache(Signals):
+    """A reference, with what metrics prepared for it: it serves every codec."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._prepared: dict[tuple[Any, ...], Any] = {}
 
     def prepared(self, metric: Metric, rate: int, channel: int, piece: int, signal: Signal) -> Any:
         key = (metric.name, rate, channel, piece)
@@ -147,15 +170,16 @@ def scoring_rate(metric: Metric, rate: int) -> int:
     return max(below) if below else min(metric.rates)
 
 
-def evaluate(metric: Metric, reference: Clip | ReferenceCache, degraded: Clip) -> Score:
+def evaluate(metric: Metric, reference: Clip | ReferenceCache, degraded: Clip | Signals) -> Score:
     """Score a degraded clip against its reference: validated, resampled, each channel apart, mean over channels.
 
     A channel that is silent in both clips says nothing and is left out; a score needs at least one channel.
     Never raises for the clips' sake: what cannot be scored is NaN with the reason.
     """
-    cache = reference if isinstance(reference, ReferenceCache) else ReferenceCache(reference)
+    ref = reference if isinstance(reference, ReferenceCache) else ReferenceCache(reference)
+    deg = degraded if isinstance(degraded, Signals) else Signals(degraded)
     try:
-        return Score(_evaluate(metric, cache, degraded))
+        return Score(_evaluate(metric, ref, deg))
     except MetricError as error:
         return Score(math.nan, error.reason, error.detail)
     except ImportError as error:
@@ -165,16 +189,16 @@ def evaluate(metric: Metric, reference: Clip | ReferenceCache, degraded: Clip) -
         return Score(math.nan, Reason.FAILED, f"{type(error).__name__}: {error}")
 
 
-def _evaluate(metric: Metric, cache: ReferenceCache, degraded: Clip) -> float:
-    ref = cache.clip
-    if ref.rate != degraded.rate:
-        raise MetricError(Reason.RATE_MISMATCH, f"{ref.rate} Hz against {degraded.rate} Hz")
-    if ref.channels != degraded.channels:
-        raise MetricError(Reason.CHANNEL_MISMATCH, f"{ref.channels} against {degraded.channels}")
-    if ref.length != degraded.length:
-        raise MetricError(Reason.LENGTH_MISMATCH, f"{ref.length} samples against {degraded.length}")
-    for clip, what in ((ref, "reference"), (degraded, "degraded clip")):
-        if not np.isfinite(clip.samples).all():
+def _evaluate(metric: Metric, reference: ReferenceCache, degraded: Signals) -> float:
+    ref, deg = reference.clip, degraded.clip
+    if ref.rate != deg.rate:
+        raise MetricError(Reason.RATE_MISMATCH, f"{ref.rate} Hz against {deg.rate} Hz")
+    if ref.channels != deg.channels:
+        raise MetricError(Reason.CHANNEL_MISMATCH, f"{ref.channels} against {deg.channels}")
+    if ref.length != deg.length:
+        raise MetricError(Reason.LENGTH_MISMATCH, f"{ref.length} samples against {deg.length}")
+    for side, what in ((reference, "reference"), (degraded, "degraded clip")):
+        if not side.finite:
             raise MetricError(Reason.NOT_FINITE, f"the {what} has NaN or infinite samples")
     if ref.seconds < metric.min_seconds:
         raise MetricError(Reason.TOO_SHORT, f"{ref.seconds:.3f} s, {metric.title} needs {metric.min_seconds} s")
@@ -182,16 +206,14 @@ def _evaluate(metric: Metric, cache: ReferenceCache, degraded: Clip) -> float:
     if missing:
         raise MetricError(Reason.NOT_INSTALLED, missing)
     rate = scoring_rate(metric, ref.rate)
-    a, b = cache.at(rate), resample(degraded, rate)
     scores = []
     last: MetricError | None = None
-    for channel in range(a.channels):
-        x = a.samples[channel].astype(np.float64)
-        y = b.samples[channel].astype(np.float64)
+    for channel in range(ref.channels):
         try:
-            scores.append(_channel(metric, cache, channel, rate, x, y))
+            scores.append(_channel(metric, reference, degraded, channel, rate))
         except MetricError as error:
-            if error.reason is not Reason.SILENT_REFERENCE or _rms(y) >= SILENCE_RMS:
+            length = degraded.at(rate).length
+            if error.reason is not Reason.SILENT_REFERENCE or not degraded.silent(rate, channel, 0, length):
                 raise
             last = error
     if not scores:
@@ -199,25 +221,26 @@ def _evaluate(metric: Metric, cache: ReferenceCache, degraded: Clip) -> float:
     return float(np.mean(scores))
 
 
-def _channel(metric: Metric, cache: ReferenceCache, channel: int, rate: int, x: Signal, y: Signal) -> float:
+def _channel(metric: Metric, reference: ReferenceCache, degraded: Signals, channel: int, rate: int) -> float:
     """One channel, in equal pieces; pieces whose reference is silent are left out."""
-    if _rms(x) < SILENCE_RMS:
+    x, y = reference.at(rate).samples[channel], degraded.at(rate).samples[channel]
+    if reference.silent(rate, channel, 0, len(x)):
         raise MetricError(Reason.SILENT_REFERENCE)
-    if _rms(y) < SILENCE_RMS:
+    if degraded.silent(rate, channel, 0, len(y)):
         raise MetricError(Reason.SILENT_DEGRADED)
     n = 1 if metric.piece_seconds is None else math.ceil(len(x) / rate / metric.piece_seconds)
-    edges = np.linspace(0, len(x), n + 1).round().astype(int)
+    edges = np.linspace(0, len(x), n + 1).round().astype(int).tolist()
     values = []
     skipped: MetricError | None = None
-    for i in range(n):
-        p, q = x[edges[i] : edges[i + 1]], y[edges[i] : edges[i + 1]]
-        if _rms(p) < SILENCE_RMS:
+    for i, (start, stop) in enumerate(itertools.pairwise(edges)):
+        if reference.silent(rate, channel, start, stop):
             continue
-        if _rms(q) < SILENCE_RMS:
-            where = f"from {edges[i] / rate:.1f} to {edges[i + 1] / rate:.1f} s, where the reference is not"
+        if degraded.silent(rate, channel, start, stop):
+            where = f"from {start / rate:.1f} to {stop / rate:.1f} s, where the reference is not"
             raise MetricError(Reason.SILENT_DEGRADED, where)
+        p, q = x[start:stop].astype(np.float64), y[start:stop].astype(np.float64)
         try:
-            extra = [] if metric.prepare is None else [cache.prepared(metric, rate, channel, i, p)]
+            extra = [] if metric.prepare is None else [reference.prepared(metric, rate, channel, i, p)]
             value = float(metric.function(p, q, rate, *extra))
         except MetricError as error:
             # Speech metrics find no speech in a pause; that piece says nothing about the codec.
@@ -231,8 +254,3 @@ def _channel(metric: Metric, cache: ReferenceCache, channel: int, rate: int, x: 
     if not values:
         raise skipped or MetricError(Reason.SILENT_REFERENCE)
     return float(np.mean(values))
-
-
-def _rms(x: Signal) -> float:
-    """RMS about the mean: a constant is silence."""
-    return float(np.std(x)) if len(x) else 0.0
