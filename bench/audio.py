@@ -5,6 +5,7 @@ A clip holds float32 samples in [-1, 1], shape [channels, n], at an integer samp
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from .files import regular_size
+from .files import regular_size, replace
 
 #: sample rates that are audio, Hz; below and above, a header is damaged or the file is no recording
 RATES = (1_000, 768_000)
@@ -208,10 +209,9 @@ def from_pcm16(pcm: NDArray[np.int16]) -> Samples:
 
 def write_flac(path: Path, clip: Clip) -> None:
     """Write a clip as 16-bit FLAC, atomically. Raises AudioError or OSError."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    coded = io.BytesIO()  # libsndfile does not say that a disk is full
     try:
-        sf.write(part, to_pcm16(clip.samples).T, clip.rate, format="FLAC", subtype="PCM_16")
+        sf.write(coded, to_pcm16(clip.samples).T, clip.rate, format="FLAC", subtype="PCM_16")
     except sf.LibsndfileError as error:
-        part.unlink(missing_ok=True)
         raise AudioError(f"{path}: cannot be written ({error.error_string})") from error
-    part.replace(path)
+    replace(path, coded.getvalue())

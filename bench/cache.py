@@ -7,10 +7,12 @@ computes only itself again, and a codec that decodes to the same samples as befo
     FOLDER/index.sqlite            recipes and scores; written by drivers only
     FOLDER/stream/ab/abc...        bitstreams (`Encoded.to_bytes`)
     FOLDER/wave/ab/abc....flac     decoded clips, 16 bit, at the reference's rate
+    FOLDER/audio                   clips of corpora at URLs (`bench/remote.py`)
 
 The folder is the platform's cache folder, or CODECBENCH_CACHE. Files are written under another name and moved, so a
 killed run leaves whole files or none. What was used longest ago goes first when the size limit (CODECBENCH_CACHE_LIMIT
-in bytes, 5 GB) is passed.
+in bytes, 5 GB) is passed. Bitstreams and decoded clips may be shared with other machines (`bench/shared.py`); the index
+is not, for SQLite's files must not lie on a network file system.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from pathlib import Path
 import platformdirs
 
 from .audio import AudioError, Clip, read, write_flac
+from .shared import shared_cache
 
+STAGES = ("stream", "wave", "audio")
 DEFAULT_LIMIT = 5_000_000_000
 
 
@@ -56,16 +60,28 @@ class Files:
 
     folder: Path | None
 
-    def _path(self, stage: str, key: str, suffix: str = "") -> Path:
+    def _path(self, stage: str, key: str) -> Path:
         assert self.folder is not None
-        return self.folder / stage / key[:2] / (key + suffix)
+        return self.folder / _name(stage, key)
+
+    def _find(self, stage: str, key: str) -> Path | None:
+        """Where a file lies, fetched from the shared cache if it is only there."""
+        if self.folder is None or not key:
+            return None
+        path = self._path(stage, key)
+        if not path.exists():
+            shared = shared_cache()
+            blob = shared.get(_name(stage, key)) if shared else None
+            if blob is None or not _keep(path, blob):
+                return None
+        return path
 
     def get_stream(self, key: str) -> bytes | None:
         """A bitstream, None if it is not there."""
-        if self.folder is None:
-            return None
-        path = self._path("stream", key)
         try:
+            path = self._find("stream", key)
+            if path is None:
+                return None
             blob = path.read_bytes()
             os.utime(path)
         except OSError:
@@ -76,21 +92,16 @@ class Files:
         """Keep a bitstream."""
         if self.folder is None:
             return
-        path = self._path("stream", key)
-        with contextlib.suppress(OSError):  # a full disk costs the cache, not the run
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{key}.{os.getpid()}.part")
-            part.write_bytes(blob)
-            part.replace(path)
+        _keep(self._path("stream", key), blob)
+        if shared := shared_cache():
+            shared.put(_name("stream", key), blob)
 
     def get_wave(self, key: str) -> Clip | None:
         """A decoded clip, None if it is not there or cannot be read."""
-        if self.folder is None:
-            return None
-        path = self._path("wave", key, ".flac")
-        if not path.exists():
-            return None
         try:
+            path = self._find("wave", key)
+            if path is None:
+                return None
             clip = read(path)
             os.utime(path)
         except (AudioError, OSError):
@@ -101,24 +112,55 @@ class Files:
         """Keep a decoded clip; its samples must be 16-bit values."""
         if self.folder is None:
             return
-        path = self._path("wave", key, ".flac")
-        with contextlib.suppress(OSError, AudioError):  # as above
+        path = self._path("wave", key)
+        with contextlib.suppress(OSError, AudioError):  # a full disk costs the cache, not the run
             path.parent.mkdir(parents=True, exist_ok=True)
             write_flac(path, clip)
+            if shared := shared_cache():
+                shared.put(_name("wave", key), path.read_bytes())
 
     def wave_path(self, key: str) -> Path | None:
-        """Where a decoded clip lies, None if it does not."""
-        if self.folder is None or not key:
-            return None
-        path = self._path("wave", key, ".flac")
-        return path if path.exists() else None
+        """Where a decoded clip lies on this machine, None if it is nowhere."""
+        return self._find("wave", key)
+
+    def kept_waves(self, keys: Iterable[str]) -> set[str]:
+        """Those of the decoded clips that are here or in the shared cache."""
+        if self.folder is None:
+            return set()
+        wanted = {key for key in keys if key}
+        here = {key for key in wanted if self._path("wave", key).exists()}
+        shared = shared_cache() if here < wanted else None
+        there = shared.sizes("wave") if shared else {}
+        return here | {key for key in wanted if f"{key}.flac" in there}
+
+
+def _name(stage: str, key: str) -> str:
+    return f"{stage}/{key[:2]}/{key}" + (".flac" if stage == "wave" else "")
+
+
+def _keep(path: Path, blob: bytes) -> bool:
+    """Write a file, whole or not at all; False if it cannot be: a full disk costs the cache, not the run."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(blob)
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        return False
+    return True
 
 
 class Index:
-    """The SQLite side of the cache: recipes and scores by key, JSON values."""
+    """The SQLite side of the cache: recipes and scores by key, JSON values.
+
+    Once it is open, whatever happens to it costs the cache and not the run: a value that cannot be read is not there,
+    and after one that could not be written (a full disk, a lock that does not end) nothing more is.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "index.sqlite"
+        self._path, self._full = folder / "index.sqlite", False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = self._open()
@@ -130,7 +172,9 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         try:
             return self._connect()
-        except sqlite3.DatabaseError:  # a cache may be lost, a run may not
+        except sqlite3.OperationalError:  # it is locked, or its disk is full
+            raise
+        except sqlite3.DatabaseError:  # damaged: a cache may be lost, a run may not
             for path in self._path.parent.glob("index.sqlite*"):
                 path.unlink(missing_ok=True)
             return self._connect()
@@ -148,23 +192,33 @@ class Index:
 
     def get(self, key: str) -> object | None:
         """The value under a key, None if there is none."""
-        row = self._db.execute("SELECT value FROM entry WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        try:
+            row = self._db.execute("SELECT value FROM entry WHERE key = ?", (key,)).fetchone()
+            return None if row is None else json.loads(row[0])
+        except (sqlite3.Error, ValueError):
+            return None
 
     def put(self, items: Iterable[tuple[str, object]]) -> None:
         """Keep values under keys, in one transaction."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", [(k, json.dumps(v)) for k, v in items])
-        self._db.execute("COMMIT")
+        if self._full:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", [(k, json.dumps(v)) for k, v in items])
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._full = True
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
 
     def close(self) -> None:
         self._db.close()
 
 
 def stage_sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Files and bytes a stage: "stream", "wave", "index"."""
+    """Files and bytes a stage: those of STAGES, and "index"."""
     sizes = {}
-    for stage in ("stream", "wave"):
+    for stage in STAGES:
         files = [f.stat().st_size for f in (folder / stage).rglob("*") if f.is_file()]
         sizes[stage] = (len(files), sum(files))
     index = [f.stat().st_size for f in folder.glob("index.sqlite*")]
@@ -173,12 +227,12 @@ def stage_sizes(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def prune(folder: Path, limit: int) -> tuple[int, int]:
-    """Remove the files used longest ago until streams and waves take at most `limit` bytes.
+    """Remove the files used longest ago until all but the index take at most `limit` bytes.
 
-    Returns the number of files removed and their bytes. A removed file is computed again when it is wanted.
+    Returns the number of files removed and their bytes. A removed file is computed or fetched again when it is wanted.
     """
     entries = []
-    for stage in ("stream", "wave"):
+    for stage in STAGES:
         for path in (folder / stage).rglob("*"):
             if path.is_file():
                 stat = path.stat()
@@ -194,7 +248,7 @@ def prune(folder: Path, limit: int) -> tuple[int, int]:
 
 def clear(folder: Path) -> None:
     """Remove everything that the cache wrote into its folder, and nothing else."""
-    for stage in ("stream", "wave"):
+    for stage in STAGES:
         shutil.rmtree(folder / stage, ignore_errors=True)
     for path in folder.glob("index.sqlite*"):
         path.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
-"""Files that users name: read only where reading ends, and told apart from what is none."""
+"""Files that users name: read only where reading ends, and told apart from what is none. Files that are written: whole
+or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -67,3 +69,15 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise TextError("arrays or tables are nested too deep") from None
     except ValueError as error:  # also TOMLDecodeError, and numbers of too many digits
         raise TextError(f"not valid TOML: {error}") from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file beside its place and move it there, so that neither a reader, a crash nor a full disk meets it half
+    written. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

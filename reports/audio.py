@@ -28,9 +28,9 @@ import soundfile as sf
 from ..bench.audio import AudioError, Clip, from_pcm16, read, to_pcm16
 from ..bench.cache import Files
 from ..bench.download import sha256
+from ..bench.files import replace
 from ..bench.provenance import rerun
 from .clips import Choice, choose, order_of_points
-from .files import replace
 from .manifest import Absent, Heard, Manifest, Package, Source
 from .numbers import MISSING, kbps, number
 

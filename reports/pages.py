@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..bench.cache import Files
+from ..bench.files import replace
 from . import audio, page, plots
 from .clips import ClipError
-from .files import replace
 from .manifest import Package
 from .merge import Group
 from .view import View

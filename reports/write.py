@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bench.cache import Files
+from ..bench.files import replace
 from . import audio, markdown, page, plots
-from .files import replace
 from .view import View
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def write_outputs(store_folder: Path, waves: Files | None = None) -> None:
     # A run keeps its page small; `bench report` has room for more.
     listen = audio.package(view, waves, folder, audio.FILE_BUDGET) if waves else None
     files["index.html"] = page.render(view, figures, listen, folder).encode()
+    for stale in folder.glob(".*.tmp"):  # of a run that was killed here
+        stale.unlink(missing_ok=True)
     for name, data in files.items():
         replace(folder / name, data)
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(path: Path | None, made: bytes) -> None:
-    from ...reports.files import replace
+    from ..files import replace
 
     if path is None:
         sys.stdout.write(made.decode())
