@@ -15,14 +15,15 @@ from ..codecs._load import load_module
 from . import store
 from .cache import Files, cache_folder, prune, size_limit
 from .executor import Executor
+from .files import user_path
 from .plan import Plan, make_plan, wanted_codecs
 from .prefetch import fetch_missing
 from .runner import Outcome, Progress, Settings, execute
-from .suite import load_suite
+from .suite import Suite, load_suite
 
 
 def resolve(
-    suite: str = "speech",
+    suite: str | Suite = "speech",
     *,
     corpora: Sequence[str] | None = None,
     codecs: Sequence[str] | None = None,
@@ -40,7 +41,7 @@ def resolve(
     """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors. `say` is called
     with a line for each model that is fetched."""
     choose(device)
-    modules = [Path(module).resolve() for module in codec_modules]
+    modules = [Path(os.path.realpath(user_path(module))) for module in codec_modules]
     for module in modules:
         load_module(module)
     changes: dict[str, Any] = {
@@ -51,7 +52,9 @@ def resolve(
         "seed": seed,
         "timing_repeats": None if timing else 0,
     }
-    chosen = dataclasses.replace(load_suite(suite), **{k: v for k, v in changes.items() if v is not None})
+    chosen = dataclasses.replace(
+        suite if isinstance(suite, Suite) else load_suite(suite), **{k: v for k, v in changes.items() if v is not None}
+    )
     wanted = wanted_codecs(chosen.codecs)
     if not offline:
         fetch_missing(wanted.codecs, fetch_models, say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..codecs import registry as codecs
+from ..codecs._declared import unavailable
 from ..corpora import CorpusError
 from ..corpora import registry as corpora
 from .metrics import registry as metrics
@@ -16,7 +17,7 @@ def list_codecs() -> list[dict[str, Any]]:
     unavailable."""
     found = []
     for codec in codecs:
-        unavailable = codec.available()
+        missing = unavailable(codec)
         found.append(
             {
                 "name": codec.name,
@@ -28,9 +29,9 @@ def list_codecs() -> list[dict[str, Any]]:
                 "channels": list(codec.channels),
                 "licence": codec.licence,
                 "about": codec.about,
-                "note": "" if unavailable else codec.note(),
-                "versions": {} if unavailable else codec.versions(),
-                "unavailable": unavailable,
+                "note": "" if missing else codec.note(),
+                "versions": {} if missing else codec.versions(),
+                "unavailable": missing or None,
             }
         )
     return found

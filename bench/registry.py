@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar
 
@@ -32,11 +32,13 @@ class Registry(Generic[T]):
     ----------
     kind : what one thing is called in messages, such as "codec".
     package : dotted name of the package whose modules register themselves.
+    check : gives a thing back, or raises where it is not as its contract wants it.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, check: Callable[[T], T] = lambda thing: thing) -> None:
         self.kind = kind
         self.package = package
+        self._check = check
         self._things: dict[str, T] = {}
         self._loaded = False
         #: entry points that could not be imported: name -> error. Shown by `bench doctor`.
@@ -44,10 +46,15 @@ class Registry(Generic[T]):
 
     def register(self, thing: T) -> T:
         """Add a thing; a name that is taken raises ValueError, nothing is ever overwritten."""
+        thing = self._check(thing)
         if thing.name in self._things:
             raise ValueError(f"{self.kind} {thing.name!r} is registered twice")
         self._things[thing.name] = thing
         return thing
+
+    def remove(self, name: str) -> None:
+        """Take a thing away again, such as one whose file could not be loaded to its end."""
+        del self._things[name]
 
     def _load(self) -> None:
         if self._loaded:

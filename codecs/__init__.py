@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..bench.registry import Registry
 from ._codec import Codec, CodecError, Encoded, Packet, Point, Tokens
+from ._declared import declared
 
-registry: Registry[Codec] = Registry("codec", __name__)
+registry: Registry[Codec] = Registry("codec", __name__, declared)
 register = registry.register
 
 __all__ = ["Codec", "CodecError", "Encoded", "Packet", "Point", "Tokens", "register", "registry"]

@@ -5,12 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from ..bench.files import regular_size, user_path
+
+#: seconds that a codec module may take to be imported: PyTorch from a slow disk, not a loop without an end
+LIMIT = 120.0
 
 #: sources loaded so far, in order: "/path/FILE.py" or "NAME:/path" -> names of the codecs that each registered
 loaded: dict[str, list[str]] = {}
+
+
+_WANTED = "a codec module is a FILE.py that calls register(MyCodec())"
 
 
 class LoadError(Exception):
@@ -34,13 +47,13 @@ def load_checkpoint(takes: str, path: Path) -> str:
     """
     from . import CodecError, registry
 
-    path = path.expanduser().resolve()
+    path = Path(os.path.realpath(user_path(path)))
     source = f"{takes}:{path}"
     codec = next((codec for codec in registry if takes and codec.takes == takes), None)
     if codec is None:
         known = ", ".join(sorted({f"{codec.takes}:PATH" for codec in registry if codec.takes}))
         raise LoadError(f"{source}: no codec takes weights as {takes!r}; there are: {known}")
-    if not path.exists():
+    if not os.path.exists(path):
         raise LoadError(f"{source}: there is no such file or folder")
     try:
         made = codec.with_weights(path)
@@ -57,37 +70,69 @@ def load_module(path: Path) -> list[str]:
 
     Raises
     ------
-    LoadError : no such file, an error in it, a name that is taken, or no codec registered.
+    LoadError : no such file, an error in it, a name that is taken, a codec that is not declared as its contract wants
+        it, no codec registered, no end of it after LIMIT seconds.
     """
     from . import registry
 
-    path = path.expanduser().resolve()
+    path = Path(os.path.realpath(user_path(path)))
     if str(path) in loaded:
         return loaded[str(path)]
-    if path.suffix != ".py" or not path.is_file():
-        raise LoadError(f"{path}: not a Python file; a codec module is a FILE.py that calls register(MyCodec())")
+    try:
+        regular_size(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LoadError(f"{path}: not a Python file ({why}); {_WANTED}") from error
+    if path.suffix != ".py":
+        raise LoadError(f"{path}: not a Python file; {_WANTED}")
     before = set(registry.names())
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     spec = importlib.util.spec_from_file_location(f"codecbench_user_{path.stem}_{digest}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with _limited(path):
+            spec.loader.exec_module(module)
+        names = [name for name in registry.names() if name not in before]
+        if not names:
+            raise LoadError(f"{path}: registers no codec; end it with register(MyCodec())")
+    except BaseException as error:
         del sys.modules[spec.name]
+        for name in set(registry.names()) - before:
+            registry.remove(name)
+        if isinstance(error, SystemExit):
+            raise LoadError(f"{_place(path, error)}: ends the program (exit {error.code}) when imported") from error
+        if not isinstance(error, Exception) or isinstance(error, LoadError):
+            raise
         raise LoadError(f"{_place(path, error)}: {type(error).__name__}: {error}") from error
-    names = [name for name in registry.names() if name not in before]
-    if not names:
-        raise LoadError(f"{path}: registers no codec; end it with register(MyCodec())")
     loaded[str(path)] = names
     return names
 
 
-def _place(path: Path, error: Exception) -> str:
+@contextmanager
+def _limited(path: Path) -> Iterator[None]:
+    """LoadError if what is within takes longer than LIMIT. Only a main thread can be told; elsewhere no limit holds."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tell(*_: object) -> None:
+        raise LoadError(f"{path}: no end of importing it after {LIMIT:g} s")
+
+    before = signal.signal(signal.SIGALRM, tell)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _place(path: Path, error: BaseException) -> str:
     """The file and the line in it where the error arose."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename == str(path) and error.lineno:
         return f"{path}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)

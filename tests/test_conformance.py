@@ -39,7 +39,7 @@ FAULTS = {
     "determinism": "def encode(self, c, p): e = super().encode(c, p); return replace(e, setup=os.urandom(4))",
     "other process": "def encode(self, c, p): e = super().encode(c, p); return replace(e, setup=b'%d' % os.getpid())",
     "frames": "def frames(self, c, p): return iter([1])",
-    "declaration": "licence = ''",
+    "declaration": "def config(self): return {'draw': os.urandom(4).hex()}",
     "damage: no packets": "def decode(self, e, p): e.packets[0]; return super().decode(e, p)",
     "damage: empty packet": (
         "def decode(self, e, p):\n"

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ...codecs import registry
+    from ...codecs._declared import unavailable
     from ...codecs._load import LoadError, load, load_module
     from ..conformance import check
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     found: list[dict[str, Any]] = []
     for codec in codecs:
-        reason = codec.available()
+        reason = unavailable(codec) or None
         checks = [] if reason else check(codec)
         # With --all a codec that cannot run here is no failure: its absence is shown and it is not judged.
         failed = any(not one.passed for one in checks) or bool(reason and not args.all)
