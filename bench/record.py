@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from ..codecs._device import label_of
 from .cache import Index
@@ -61,10 +62,13 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
         store.set("metrics", [describe(m, plan.metric_fingerprints[m.name]) for m in plan.metrics])
         store.set("packages", packages())
         store.set("git", git_commit())
+        store.set("device", plan.device)
+        store.set("sources", list(plan.sources))
         if store.get("created") is None:
             store.set("created", created)
             store.set("command", command)
             store.set("machine", machine())
+            store.set("directory", os.getcwd())
         coded = {(r["codec"], r["point"]) for r in store.rows("SELECT DISTINCT codec, point FROM results")}
         missing = [p for p in plan.points if p.unavailable and (p.codec.name, p.point.label) in coded]
         store.put(_point_row(point) for point in plan.points if point not in missing)

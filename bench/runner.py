@@ -24,6 +24,7 @@ from .plan import Plan, PlannedClip
 from .pool import Pool
 from .record import describe_run, reconcile, write_unit
 from .remote import local
+from .seal import seal
 from .store import Store, StoreError
 from .timing import TimingTask, failed_row
 from .tokens import TokensTask, failed_tokens, tokens_points, tokens_task
@@ -113,6 +114,7 @@ def execute(
         with store:
             store.set("status", "complete")
         if not store.get("written"):
+            seal(store)
             finish()
             with store:
                 store.set("written", True)

@@ -93,12 +93,27 @@ def shipped() -> list[str]:
 
 def load_suite(name: str) -> Suite:
     """A suite by the name of one that ships, or by the path of a TOML file. Raises SuiteError."""
-    data = _read(name, ())
+    return _suite(Path(name).stem, _read(name, ()))
+
+
+def recorded_suite(record: dict[str, Any]) -> Suite:
+    """The suite of a run as its run.json has it. Raises SuiteError where that is damaged."""
+    name = str(record.get("name"))
+    data = {key: record[key] for key in _KEYS.keys() & record.keys()}
+    flat = {"limits": {"clips": "clips", "max_seconds": "max_seconds"}}
+    flat["timing"] = {"clips": "timing_clips", "repeats": "timing_repeats"}
+    for table, keys in flat.items():
+        data[table] = {key: record[name] for key, name in keys.items() if record.get(name) is not None}
+    _validate(name, data)
+    return _suite(name, data)
+
+
+def _suite(name: str, data: dict[str, Any]) -> Suite:
     limits, timing = data.get("limits", {}), data.get("timing", {})
     try:
         return Suite(
-            name=Path(name).stem,
-            title=data.get("title", Path(name).stem),
+            name=name,
+            title=data.get("title", name),
             corpora=tuple(data["corpora"]),
             codecs=tuple(data["codecs"]),
             metrics=tuple(data["metrics"]),
