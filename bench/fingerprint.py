@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import inspect
 import json
@@ -75,7 +76,8 @@ def _is_helper(name: str) -> bool:
 @functools.cache
 def pipeline_source() -> str:
     """Hash of what lies between a codec and its scores: resampling, padding, alignment, rounding."""
-    return digest([module_source(f"{__package__}.{name}") for name in ("audio", "pipeline")], version_of("soxr"))
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in ("audio", "pipeline")]
+    return digest([module_source(module.__name__) for module in modules], version_of("soxr"))
 
 
 def codec_fingerprint(codec: Codec, point: Point) -> str:

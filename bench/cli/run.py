@@ -3,7 +3,8 @@
 The same command goes on where it was stopped, whatever stopped it. Results lie in the run folder: results.sqlite,
 scores.csv, scores.parquet, summary.csv, summary.md, run.json, plots and index.html.
 
-exit codes: 0 all well, 1 some clips or codecs failed, 2 usage, 3 a self-check failed, 130 interrupted
+exit codes: 0 all well, 1 some clips or codecs failed, or a cluster is gone, 2 usage, or a cluster that is refused,
+3 a self-check failed, 130 interrupted
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ._arguments import names, positive
 from ._console import emit_json, err, out
+from ._executor import add_executor, contradiction, make_executor
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -32,6 +34,7 @@ examples:
   bench run --codec-module my_codec.py --codecs my_codec,opus
   bench run --codecs soundstream:model.safetensors@6,encodec:/models/mine,opus
   bench run --suite our_suite.toml --dry-run
+  bench run --suite speech --executor dask --scheduler tcp://10.0.0.1:8786 --timing-on driver
 """
 
 
@@ -53,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
     how.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
+    add_executor(how)
     how.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for codecs that can use a GPU (cpu)")
     how.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds one stage may take (300)")
     how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
@@ -72,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     from ..api import default_folder, resolve
     from ..suite import SuiteError
 
+    if problem := contradiction(args):
+        err.print(f"bench run: {problem}", style="red", markup=False)
+        return 2
     try:
         plan = resolve(
             args.suite,
@@ -106,6 +113,7 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     from ...reports.terminal import print_summary
     from ..api import now, physical_cores, run_plan
     from ..cache import CacheError, cache_folder
+    from ..cluster import ClusterError, ClusterLost
     from ..runner import Settings
     from ..store import StoreError
     from ._progress import Reporter
@@ -121,11 +129,15 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     )
     began = time.monotonic()
     try:
+        executor = make_executor(args, plan)
         with Reporter(err, quiet=args.quiet or args.json) as reporter:
-            outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update)
-    except (StoreError, CacheError) as error:
+            outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update, executor=executor)
+    except (StoreError, CacheError, ClusterError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
         return 2
+    except ClusterLost as error:
+        err.print(f"\n{error}\nwhat is done is kept in {folder}; go on with: {command}", markup=False)
+        return 1
     except KeyboardInterrupt:
         err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)
         return 130

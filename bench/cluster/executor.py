@@ -59,7 +59,7 @@ class DaskExecutor:
 
     Parameters
     ----------
-    cluster : a scheduler's address, or a cluster that this run started and that is closed with it.
+    cluster : a scheduler's address, or a function that starts a cluster, which lives as long as the context.
     plan : what the run computes; workers whose versions would give other numbers are refused.
     timeout : seconds that one stage of a task may take.
     timing_on : where what is timed runs: "driver" (this machine), or a worker's name, address or host; empty: on any
@@ -77,7 +77,7 @@ class DaskExecutor:
 
     def __init__(
         self,
-        cluster: Any,
+        cluster: str | Callable[[], Any],
         plan: Plan,
         timeout: float,
         *,
@@ -101,13 +101,13 @@ class DaskExecutor:
         self._host = ""  # that gave the last answer
 
     def __enter__(self) -> DaskExecutor:
-        owned = not isinstance(self._cluster, str)
         with contextlib.ExitStack() as stack:
-            if owned:
-                stack.callback(self._cluster.close, timeout=10)
-            self._at = Connection(
-                self._cluster.scheduler_address if owned else self._cluster, self._say, self._patience
-            )
+            address = self._cluster
+            if not isinstance(address, str):
+                started = address()
+                stack.callback(started.close, timeout=10)
+                address = str(started.scheduler_address)
+            self._at = Connection(address, self._say, self._patience)
             stack.callback(self._leave)
             self._at.wait_for_workers()
             self._check_workers()
