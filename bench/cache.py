@@ -29,6 +29,7 @@ from pathlib import Path
 import platformdirs
 
 from .audio import AudioError, Clip, read, write_flac
+from .files import replace
 from .shared import shared_cache
 
 STAGES = ("stream", "wave", "audio")
@@ -140,14 +141,10 @@ def _name(stage: str, key: str) -> str:
 
 def _keep(path: Path, blob: bytes) -> bool:
     """Write a file, whole or not at all; False if it cannot be: a full disk costs the cache, not the run."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(blob)
-        part.replace(path)
+        replace(path, blob)
     except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         return False
     return True
 

@@ -1,7 +1,7 @@
 """Audio at a URL, of any store that fsspec knows: fetched once a machine, kept by its content.
 
     CACHE/audio/ab/abc....flac    fetched files, named by their SHA-256
-    CACHE/known/ab/abc...         the SHA-256 of what a URL holds in one version (its ETag or the like)
+    CACHE/audio/known/ab/abc...   the SHA-256 of what a URL holds in one version (its ETag or the like)
 
 Processes that want the same file wait for the first one to fetch it. `bench/cache.py` says where CACHE is.
 """
@@ -19,6 +19,7 @@ from typing import Any
 from .audio import AudioError, Clip, read
 from .cache import cache_folder
 from .download import sha256 as hash_file
+from .files import replace
 from .fingerprint import digest
 from .places import Place, PlaceError, is_url, remote, why
 
@@ -107,13 +108,16 @@ def _note(url: str) -> Path | None:
         return None
     version = {key: str(value) for key, value in info.items() if key in _VERSION}
     key = digest(url, info.get("size"), version)
-    return cache_folder() / "known" / key[:2] / key if version else None
+    return cache_folder() / "audio" / "known" / key[:2] / key if version else None
 
 
 def _noted(note: Path | None) -> str:
     """The hash in a note, empty if there is none."""
     try:
-        return note.read_text() if note else ""
+        if note is None:
+            return ""
+        os.utime(note)
+        return note.read_text()
     except OSError:
         return ""
 
@@ -142,9 +146,7 @@ def _fetch(url: str, sha256: str, note: Path | None) -> Path:
         part.unlink(missing_ok=True)
     if note:
         note.parent.mkdir(parents=True, exist_ok=True)
-        written = note.with_name(f"{note.name}.{os.getpid()}.part")
-        written.write_text(got)
-        written.replace(note)
+        replace(note, got.encode())
     return copy
 
 

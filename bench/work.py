@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from ..codecs import CodecError
 from ..codecs import registry as codecs
-from .audio import AudioError, Clip, read
+from .audio import AudioError, Clip
 from .cache import Files, Index
 from .executor import Stage
 from .fingerprint import digest
 from .metrics import Reason, evaluate
 from .metrics import registry as metrics
-from .metrics._metric import ReferenceCache
+from .metrics._metric import ReferenceCache, Signals
 from .pipeline import Stream, decode, encode
+from .places import Place
+from .remote import read_clip
 
 if TYPE_CHECKING:
     from .plan import Plan, PlannedClip, PlannedPoint
@@ -38,7 +40,7 @@ class ScoreValue:
     detail: str = ""
 
 
-def score_value(metric: str, reference: ReferenceCache, degraded: Clip) -> ScoreValue:
+def score_value(metric: str, reference: ReferenceCache, degraded: Clip | Signals) -> ScoreValue:
     """The score of a decoded clip by the metric of that name."""
     score = evaluate(metrics.get(metric), reference, degraded)
     value = None if math.isnan(score.value) else score.value
@@ -77,7 +79,7 @@ class Unit:
 
     corpus: str
     clip: str
-    path: Path
+    path: Place
     start: float
     max_seconds: float | None
     content: str
@@ -88,6 +90,7 @@ class Unit:
     metrics: tuple[tuple[str, str], ...]  # name, fingerprint
     cache: Path | None
     skip: tuple[ScoreValue, ...] = ()
+    sha256: str = ""  # of the file; with another content it is another clip, and not read
 
     @property
     def group(self) -> str:
@@ -112,7 +115,7 @@ class Unit:
         stream = Stream.from_bytes(blob) if blob is not None else None
         if stream is None:
             codec = codecs.get(self.codec)
-            reference = _reference(self.path, self.start, self.max_seconds, self.clip_key)
+            reference = _reference(self.path, self.start, self.max_seconds, self.sha256)
             stream = encode(codec, codec.point(self.point, self.content), reference.clip)
             blob = stream.to_bytes()
             files.put_stream(self.recipe, blob)
@@ -130,7 +133,7 @@ class Unit:
         clip = None
         stage("read")
         try:
-            reference = _reference(self.path, self.start, self.max_seconds, self.clip_key)
+            reference = _reference(self.path, self.start, self.max_seconds, self.sha256)
         except AudioError as error:
             return result("clip_unreadable", str(error))
         ref = reference.clip
@@ -139,7 +142,7 @@ class Unit:
             coded, wave = self._code(ref, stage)
         except CodecError as error:
             return result("codec_failed", str(error))
-        scores = []
+        scores, degraded = [], Signals(wave)
         done = {score.metric: score for score in self.skip}
         index = _index(self.cache) if self.cache else None
         for name, fingerprint in self.metrics:
@@ -151,7 +154,7 @@ class Unit:
                 scores.append(ScoreValue(name, *known))
                 continue
             stage(f"metric {name}")
-            scores.append(score_value(name, reference, wave))
+            scores.append(score_value(name, reference, degraded))
         return result("", "", coded, tuple(scores))
 
     def _code(self, ref: Clip, stage: Stage) -> tuple[Coded, Clip]:
@@ -187,13 +190,14 @@ def unit_of(plan: Plan, clip: PlannedClip, planned: PlannedPoint, cache: Path | 
         fingerprint=planned.fingerprint,
         metrics=tuple((m.name, plan.metric_fingerprints[m.name]) for m in plan.metrics_for(planned.content)),
         cache=cache,
+        sha256=clip.sha256,
     )
 
 
 @functools.lru_cache(maxsize=1)
-def _reference(path: Path, start: float, seconds: float | None, key: str) -> ReferenceCache:
-    """The clip last worked on, with what metrics prepared for it; `key` tells a file that changed."""
-    return ReferenceCache(read(path, start, seconds))
+def _reference(path: Place, start: float, seconds: float | None, sha256: str) -> ReferenceCache:
+    """The clip last worked on, with what metrics prepared for it."""
+    return ReferenceCache(read_clip(path, start, seconds, sha256))
 
 
 @functools.cache

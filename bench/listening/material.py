@@ -49,7 +49,8 @@ def gather(
     notes: list[str] = []
     systems = _systems(points, codecs, method, folder, notes)
     known = {(r["corpus"], r["clip"], r["codec"], r["point"]): str(r["wave"]) for r in results}
-    waves = {key: wave for key, wave in known.items() if Files(cache).wave_path(wave)}
+    kept = Files(cache).kept_waves(known.values())
+    waves = {key: wave for key, wave in known.items() if wave in kept}
     candidates = [clip for clip in map(_clip, rows) if systems.get(clip.content)]
     usable = [c for c in candidates if all((c.corpus, c.clip, *p) in waves for p in systems[c.content])]
     if len(usable) < len(candidates):
