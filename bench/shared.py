@@ -15,7 +15,7 @@ import os
 import uuid
 from pathlib import Path
 
-from .places import Place, place, why
+from .places import Place, PlaceError, place, why
 
 VARIABLE = "CODECBENCH_SHARED_CACHE"
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Shared:
         try:
             self._root = place(address)
             if isinstance(self._root, Path) and not self._root.is_dir():
-                raise FileNotFoundError("there is no such folder; make it, or mount it")
+                raise PlaceError(address, "there is no such folder; make it, or mount it")
         except OSError as error:
             self._give_up(error)
 

@@ -27,9 +27,9 @@ import soundfile as sf
 
 from ..bench.audio import AudioError, Clip, from_pcm16, read, to_pcm16
 from ..bench.cache import Files
-from ..bench.download import sha256
 from ..bench.files import replace
 from ..bench.provenance import rerun
+from ..bench.remote import ChangedError, local
 from .clips import Choice, choose, order_of_points
 from .manifest import Absent, Heard, Manifest, Package, Source
 from .numbers import MISSING, kbps, number
@@ -163,13 +163,13 @@ def _draft(view: View, choice: Choice, files: Files) -> _Draft | Absent:
 
 def _reference(row: dict[str, Any]) -> Clip | str:
     """The clip as the run read it, or why it cannot be had."""
-    path = Path(os.fsdecode(row["path"]))
+    path = row["path"]
     if row["status"] != "ok":
         return f"could not be read: {row['reason']}"
     try:
-        if sha256(path) != row["sha256"]:
-            return f"{path} has changed since the run"
-        clip = read(path, float(row["start"]), float(row["seconds"]))
+        clip = read(local(path, row["sha256"]), float(row["start"]), float(row["seconds"]))
+    except ChangedError:
+        return f"{path} has changed since the run"
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
     except AudioError as error:

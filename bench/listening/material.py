@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cache import Files
-from ..download import sha256
 from ..provenance import rerun
+from ..remote import ChangedError, local
 from ..store import Store
 from .plan import ANCHORS, MOST_CONDITIONS, Clip, Material, evenly, spread
 from .sound import LONGEST, PIECE
@@ -162,12 +162,10 @@ def _readable(clips: list[Clip], hashes: dict[tuple[str, str], str], count: int,
         if len(good) == count:
             break
         try:
-            same = sha256(Path(clip.path)) == hashes[clip.corpus, clip.clip]
+            local(clip.path, hashes[clip.corpus, clip.clip])
+            good.append(clip)
+        except ChangedError:
+            notes.append(f"left out, since its reference is not the file that the run coded: {clip.path}")
         except OSError as error:
             notes.append(f"left out, since its reference cannot be read: {clip.path} ({error.strerror or error})")
-            continue
-        if same:
-            good.append(clip)
-        else:
-            notes.append(f"left out, since its reference is not the file that the run coded: {clip.path}")
     return good

@@ -15,8 +15,9 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
-from ..audio import AudioError, Clip, read, to_pcm16
+from ..audio import AudioError, Clip, to_pcm16
 from ..cache import Files
+from ..remote import read_clip
 from .plan import Condition, Trial
 from .store import ListeningError
 
@@ -39,7 +40,7 @@ class Heard:
 def prepare(trial: Trial, cache: Path) -> Heard:
     """Read, cut and match a trial's signals. Raises ListeningError if a file is not there any more."""
     try:
-        whole = read(Path(trial.clip.path), trial.clip.start, trial.clip.seconds)
+        whole = read_clip(trial.clip.path, trial.clip.start, trial.clip.seconds)
     except AudioError as error:
         raise ListeningError(f"the reference cannot be read: {error}") from error
     signals = [cut(whole)]
