@@ -93,7 +93,7 @@ def shipped() -> list[str]:
 
 def load_suite(name: str) -> Suite:
     """A suite by the name of one that ships, or by the path of a TOML file. Raises SuiteError."""
-    return _suite(Path(name).stem, _read(name, ()))
+    return _suite(Path(name).stem, _read(name, ()), name)
 
 
 def recorded_suite(record: dict[str, Any]) -> Suite:
@@ -105,10 +105,10 @@ def recorded_suite(record: dict[str, Any]) -> Suite:
     for table, keys in flat.items():
         data[table] = {key: record[name] for key, name in keys.items() if record.get(name) is not None}
     _validate(name, data)
-    return _suite(name, data)
+    return _suite(name, data, name)
 
 
-def _suite(name: str, data: dict[str, Any]) -> Suite:
+def _suite(name: str, data: dict[str, Any], where: str) -> Suite:
     limits, timing = data.get("limits", {}), data.get("timing", {})
     try:
         return Suite(
@@ -125,7 +125,7 @@ def _suite(name: str, data: dict[str, Any]) -> Suite:
             timing_repeats=timing.get("repeats", 3),
         )
     except KeyError as error:
-        raise SuiteError(f'suite {name}: {error.args[0]!r} is missing; give it, or extends = "speech"') from error
+        raise SuiteError(f'suite {where}: {error.args[0]!r} is missing; give it, or extends = "speech"') from error
 
 
 def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
