@@ -8,11 +8,14 @@ import platform
 import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..codecs import Codec
+from ..codecs._device import label_of
 from .fingerprint import version_of
 from .metrics import Metric
 
@@ -78,6 +81,26 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def changed(info: Mapping[str, Any]) -> list[str]:
+    """What is not as it was when a run was made, of what can change a number; `info` is its table `run`."""
+    then, now = info.get("packages") or {}, packages()
+    versions = [(name, then.get(name, "absent"), now.get(name, "absent")) for name in sorted({*then, *now})]
+    made, here = info.get("machine") or {}, machine()
+    versions += [(what, made.get(what), here[what]) for what in ("python", "cpu", "system")]
+    commit = git_commit()
+    versions += [("commit", info.get("git") or "none", commit or "none")]
+    return [f"{name}: {was} then, {is_now} now" for name, was, is_now in versions if was != is_now]
+
+
+def versions_of(codec: Codec) -> str:
+    """The versions of what a codec runs, as the store keeps them."""
+    versions = codec.versions()
+    device = label_of(codec)
+    if versions and device != "cpu":  # its numbers differ from the CPU's
+        versions = versions | {"device": device}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 def describe(metric: Metric, fingerprint: str) -> dict[str, Any]:

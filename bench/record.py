@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from ..codecs._device import label_of
 from .cache import Index
 from .metrics import Reason
 from .plan import Plan, PlannedClip, PlannedPoint
-from .provenance import describe, git_commit, machine, packages
+from .provenance import describe, git_commit, machine, packages, versions_of
 from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store
 from .tokens import FAILED as TOKENS_FAILED
 from .work import PASSING, ScoreValue, Unit, UnitResult
@@ -79,10 +78,6 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
 
 def _point_row(planned: PlannedPoint) -> PointRow:
     codec, point = planned.codec, planned.point
-    versions = {} if planned.unavailable else codec.versions()
-    device = label_of(codec)
-    if versions and device != "cpu":  # its numbers differ from the CPU's
-        versions = versions | {"device": device}
     return PointRow(
         codec.name,
         point.label,
@@ -94,7 +89,7 @@ def _point_row(planned: PlannedPoint) -> PointRow:
         codec.licence,
         codec.about,
         "" if planned.unavailable else codec.note(),
-        ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
+        "" if planned.unavailable else versions_of(codec),
         planned.fingerprint,
         planned.unavailable,
     )
