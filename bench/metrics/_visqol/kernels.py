@@ -1,22 +1,37 @@
-"""ViSQOL's two inner loops: the gammatone spectrogram and the similarity of every patch at every offset.
+"""ViSQOL's inner loops: the gammatone spectrogram, the similarity of two patches, of every patch at every offset.
 
 The same arithmetic in the same order as visqol-python's kernels, so the results are equal to the last bit. What differs
 is which loop is the inner one and how the arrays lie in memory, so that a CPU computes several values at a time: there
 the filters' inner loop runs over samples, each waiting for the one before, here over bands; and here what a comparison
 needs of the degraded side alone is computed once an offset, not once for every reference patch.
+
+Importing this module compiles, or loads what was compiled: only `compiled.kernels` does so. Every kernel has the one
+signature and a cache file of its own: numba may mix up two variants of a function if two processes compile them at
+once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import float64, int64, njit, types
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+LINE = types.Array(float64, 1, "C", readonly=True)
+PLANE = types.Array(float64, 2, "C", readonly=True)
+STARTS = types.Array(int64, 1, "C", readonly=True)
+
+helper: Any = njit(error_model="numpy")
+
+
+def kernel(signature: Any) -> Any:
+    return njit(signature, cache=True, error_model="numpy")
 
 
 @lru_cache(maxsize=4)
@@ -28,13 +43,13 @@ def gammatone(lanes: int) -> Callable[[Array, Array, Array, int, int], Array]:
     from rest, [lanes, frames]. coefficients : [10, lanes] flattened; a1, a2, and of each of the 4 stages b0 and b1.
     """
 
-    @njit(cache=True, error_model="numpy")
     def spectrogram(signal: Array, window: Array, coefficients: Array, hop: int, frames: int) -> Array:
         size = window.shape[0]
         out = np.empty((lanes, frames))
         state = np.empty(9 * lanes)
         for frame in range(frames):
-            state[:] = 0.0
+            for i in range(9 * lanes):
+                state[i] = 0.0
             start = frame * hop
             for k in range(size):
                 x = signal[start + k] * window[k]
@@ -58,41 +73,47 @@ def gammatone(lanes: int) -> Callable[[Array, Array, Array, int, int], Array]:
                 out[i, frame] = np.sqrt(state[8 * lanes + i] / size)
         return out
 
-    function: Callable[[Array, Array, Array, int, int], Array] = spectrogram
+    spectrogram.__qualname__ = f"gammatone_{lanes}"  # numba names the cache file after it
+    function: Callable[[Array, Array, Array, int, int], Array] = kernel(
+        float64[:, ::1](LINE, LINE, LINE, int64, int64)
+    )(spectrogram)
     return function
 
 
-@njit(cache=True, error_model="numpy")
-def local_statistics(patches: Array, weights: Array) -> tuple[Array, Array]:
-    """Weighted mean and variance in the 3 x 3 neighbourhood of each value.
-
-    patches : [n, bands + 2, frames + 2], edges repeated. Both results [n, bands, frames].
-    """
-    n, bands, frames = patches.shape[0], patches.shape[1] - 2, patches.shape[2] - 2
-    mean = np.empty((n, bands, frames))
-    variance = np.empty((n, bands, frames))
-    for i in range(n):
-        for row in range(bands):
-            for col in range(frames):
-                first = 0.0
-                second = 0.0
-                for r in range(3):
-                    for c in range(3):
-                        value = patches[i, row + r, col + c]
-                        first += weights[r, c] * value
-                        second += weights[r, c] * (value * value)
-                mean[i, row, col] = first
-                variance[i, row, col] = second - first * first
-    return mean, variance
+@helper
+def cut(spectrogram: Array, start: int, frames: int, out: Array) -> None:
+    """A patch with its edges repeated, [bands + 2, frames + 2]; zeros after the spectrogram's end."""
+    bands, end = spectrogram.shape
+    for row in range(bands + 2):
+        for col in range(frames + 2):
+            at = start + min(max(col - 1, 0), frames - 1)
+            out[row, col] = spectrogram[min(max(row - 1, 0), bands - 1), at] if at < end else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@helper
+def local_statistics(patch: Array, weights: Array, mean: Array, variance: Array) -> None:
+    """Weighted mean and variance in the 3 x 3 neighbourhood of each value of a patch with repeated edges."""
+    bands, frames = mean.shape
+    for row in range(bands):
+        for col in range(frames):
+            first = 0.0
+            second = 0.0
+            for r in range(3):
+                for c in range(3):
+                    value = patch[row + r, col + c]
+                    first += weights[r, c] * value
+                    second += weights[r, c] * (value * value)
+            mean[row, col] = first
+            variance[row, col] = second - first * first
+
+
+@helper
 def similarity(
     ref: Array, ref_mean: Array, ref_var: Array, deg: Array, deg_mean: Array, deg_var: Array, w: Array, out: Array
 ) -> float:
     """Mean NSIM of two patches with repeated edges [bands + 2, frames + 2], their local statistics [bands, frames].
 
-    out : scratch of a patch's size.
+    out : filled with the NSIM of each value, [bands, frames].
     """
     c1 = (0.01 * 1.0) ** 2
     c3 = (0.03 * 1.0) ** 2 / 2.0
@@ -122,33 +143,78 @@ def similarity(
     return float(total / bands)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(types.Tuple((float64, float64[:, ::1]))(PLANE, int64, PLANE, int64, int64, PLANE))
+def compare(ref: Array, start: int, deg: Array, offset: int, frames: int, weights: Array) -> tuple[float, Array]:
+    """The similarity of two patches of so many frames, one at `start` of a spectrogram, one at `offset` of another.
+
+    Returns its mean, and of each band the mean, the standard deviation and the degraded side's mean level, [3, bands].
+    """
+    bands = ref.shape[0]
+    sides = np.empty((2, bands + 2, frames + 2))
+    local = np.empty((5, bands, frames))
+    cut(ref, start, frames, sides[0])
+    cut(deg, offset, frames, sides[1])
+    local_statistics(sides[0], weights, local[0], local[1])
+    local_statistics(sides[1], weights, local[2], local[3])
+    values = local[4]
+    total = similarity(sides[0], local[0], local[1], sides[1], local[2], local[3], weights, values)
+    result = np.empty((3, bands))
+    for row in range(bands):
+        mean = 0.0
+        level = 0.0
+        for col in range(frames):
+            mean += values[row, col]
+            level += sides[1, row + 1, col + 1]
+        mean /= frames
+        squares = 0.0
+        for col in range(frames):
+            squares += (values[row, col] - mean) * (values[row, col] - mean)
+        result[0, row] = mean
+        result[1, row] = np.sqrt(squares / (frames - 1)) if frames > 1 else 0.0
+        result[2, row] = level / frames
+    return total, result
+
+
+@kernel(types.Tuple((float64[:, ::1], int64[:, ::1]))(PLANE, PLANE, STARTS, int64, int64, int64, PLANE))
 def match_patches(
-    ref: Array, deg: Array, starts: Indices, count: int, search: int, weights: Array
+    ref: Array, deg: Array, starts: Indices, count: int, frames: int, search: int, weights: Array
 ) -> tuple[Array, Indices]:
     """Dynamic programming over the offsets of each reference patch in the degraded spectrogram.
 
-    ref, deg : patches with repeated edges [patches or offsets, bands + 2, frames + 2].
+    ref, deg : spectrograms [bands, any]. frames : of a patch.
     starts : offset of each reference patch in the reference; count : how many of them to match.
     search : how far to look to either side.
 
     Returns the cumulative similarities and, for each, the offset of the patch before; equal to the offset itself where
     the patch was lost. Both [patches, offsets].
     """
-    offsets = deg.shape[0]
-    ref_mean, ref_var = local_statistics(ref, weights)
-    deg_mean, deg_var = local_statistics(deg, weights)
-    scratch = np.empty((ref.shape[1] - 2, ref.shape[2] - 2))
+    bands, offsets = deg.shape
+    patches = np.empty((offsets + 1, bands + 2, frames + 2))  # the last one is the reference's
+    mean = np.empty((offsets + 1, bands, frames))
+    variance = np.empty((offsets + 1, bands, frames))
+    scratch = np.empty((bands, frames))
+    for offset in range(offsets):
+        cut(deg, offset, frames, patches[offset])
+        local_statistics(patches[offset], weights, mean[offset], variance[offset])
     total = np.zeros((len(starts), offsets))
     back = np.full((len(starts), offsets), -1, dtype=np.int64)
     for p in range(count):
+        cut(ref, starts[p], frames, patches[offsets])
+        local_statistics(patches[offsets], weights, mean[offsets], variance[offsets])
         low = max(0, starts[p] - search)
         high = min(offsets - 1, starts[p] + search)
         best, best_offset = -1e308, -1
         upto = max(0, starts[p - 1] - search) if p > 0 else 0
         for offset in range(low, high + 1):
             value = similarity(
-                ref[p], ref_mean[p], ref_var[p], deg[offset], deg_mean[offset], deg_var[offset], weights, scratch
+                patches[offsets],
+                mean[offsets],
+                variance[offsets],
+                patches[offset],
+                mean[offset],
+                variance[offset],
+                weights,
+                scratch,
             )
             if p > 0:
                 # the best of the patch before at any offset before this one; the last one of equals

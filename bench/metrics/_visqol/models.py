@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..quiet import quiet_stderr
+from ...quiet import quiet_stderr
 
 Array = NDArray[np.float64]
 

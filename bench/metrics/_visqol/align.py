@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Spectrum = NDArray[np.complex128]
+
+
+@lru_cache(maxsize=8)
+def _signs(n: int) -> Array:
+    signs = np.ones(n)
+    signs[1::2] = -1
+    return signs
 
 
 def upper_envelope(signal: Array) -> Array:
@@ -24,8 +32,7 @@ def upper_envelope(signal: Array) -> Array:
     mean = np.mean(signal)
     centred = signal - mean
     size = max(32, 1 << (n - 1).bit_length())
-    signs = np.ones(n)
-    signs[1::2] = -1
+    signs = _signs(n)
     nyquist = (1.0 if n == size else 2.0) * np.sum(centred * signs) / size
     envelope: Array = np.abs(2 * centred - np.sum(centred) / size - nyquist * signs) + mean
     return envelope
@@ -36,24 +43,51 @@ class Envelope:
 
     def __init__(self, signal: Array) -> None:
         self.values = upper_envelope(signal)
-        self._spectra: dict[int, Any] = {}
+        self._spectra: dict[int, Spectrum] = {}
 
-    def spectrum(self, points: int) -> Any:
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def spectrum(self, points: int) -> Spectrum:
+        import scipy.fft
+
         if points not in self._spectra:
             self._spectra[points] = scipy.fft.rfft(self.values, points)
         return self._spectra[points]
 
 
-def best_lag(reference: Envelope, degraded: Array) -> int:
-    """The lag in samples at which the envelopes correlate most; 0 if it is over half the reference's length."""
-    n = len(reference.values)
-    longest = max(n, len(degraded))
-    points = 1 << (2 * longest - 2).bit_length()
-    product = reference.spectrum(points) * np.conj(scipy.fft.rfft(upper_envelope(degraded), points))
-    correlation = scipy.fft.irfft(product, points)
-    both = np.concatenate((correlation[points - longest + 1 :], correlation[:longest]))
-    lag = int(np.argmax(both)) - longest + 1
-    return lag if abs(lag) <= n / 2 else 0
+def best_lags(references: Sequence[Envelope], degraded: Sequence[Array]) -> list[int]:
+    """Of each pair, the lag in samples at which the envelopes correlate most; 0 if over half the reference's length.
+
+    Pairs of the same lengths are transformed together, which is faster. The FFT's length is any fast one of at least
+    all lags, where the C++ takes a power of two: what is asked of the result is only where its maximum lies.
+    """
+    import scipy.fft
+
+    lags = [0] * len(references)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for i, (reference, signal) in enumerate(zip(references, degraded, strict=True)):
+        alike.setdefault((len(reference), len(signal)), []).append(i)
+    for (n, m), pairs in alike.items():
+        longest = max(n, m)
+        points = scipy.fft.next_fast_len(2 * longest - 1, real=True)
+        product = scipy.fft.rfft(np.stack([upper_envelope(degraded[i]) for i in pairs]), points)
+        np.conj(product, out=product)
+        for row, i in zip(product, pairs, strict=True):
+            row *= references[i].spectrum(points)
+        for row, i in zip(scipy.fft.irfft(product, points), pairs, strict=True):
+            lag = _peak(row, longest)
+            lags[i] = lag if abs(lag) <= n / 2 else 0
+    return lags
+
+
+def _peak(correlation: Array, longest: int) -> int:
+    """The lag of the maximum of a circular correlation, the lowest one of equals."""
+    later = int(np.argmax(correlation[:longest]))
+    if longest == 1:
+        return later
+    before = int(np.argmax(correlation[1 - longest :]))
+    return before + 1 - longest if correlation[before + 1 - longest] >= correlation[later] else later
 
 
 @dataclass(frozen=True)

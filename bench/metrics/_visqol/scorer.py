@@ -8,68 +8,91 @@ the pooling and the models. What differs, and why:
 - what depends on the reference alone is computed once and serves every codec;
 - a spectrogram's frames are filtered from rest, so that the frames of a slice that starts on a frame of the whole
   signal are frames that the whole signal's spectrogram already holds;
-- the gammatone filters, the matching of patches and the voice activity detector are vectorised.
+- the gammatone filters, the matching of patches and the voice activity detector are vectorised, the patches of a signal
+  aligned together.
 
 All but the first two leave the scores equal to the last bit. Nothing here starts a thread.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
-import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._metric import MetricError, Reason, Signal
-from ._visqol_align import Envelope, Slice, best_lag, shift, slice_signal, truncate
-from ._visqol_models import SupportVectorRegression, lattice
+from .._metric import MetricError, Reason, Signal
+from . import compiled
+from .align import Envelope, Slice, best_lags, shift, slice_signal, truncate
+from .models import SupportVectorRegression, lattice
 
 Array = NDArray[np.float64]
 Mode = Literal["speech", "audio"]
 RATES: dict[Mode, int] = {"speech": 16000, "audio": 48000}
 SEARCH_WINDOW = 60
+#: dB below which nothing counts; dB below the louder side's strongest band of a frame below which nothing counts
+FLOOR, RANGE = -45.0, 45.0
 
 
 class Reference:
     """A reference signal with all that is computed of it alone."""
 
     def __init__(self, signal: Signal, scorer: Scorer) -> None:
-        from visqol.audio_utils import AudioSignal
-
-        self.audio = AudioSignal(signal, scorer.rate)
-        self.envelope = Envelope(self.audio.data)
-        self.spectrogram = scorer.spectrogram(self.audio.data)
-        self.patches = scorer.patch_starts(self.audio.data, self.spectrogram.shape[1])
+        self.signal = np.asarray(signal, dtype=np.float64)
+        self.rate = scorer.rate
+        self.level = level(self.signal, self.rate)
+        self.envelope = Envelope(self.signal)
+        self.spectrogram = scorer.spectrogram(self.signal)
+        self.patches = scorer.patch_starts(self.signal, self.spectrogram.shape[1])
         self._slices: dict[tuple[float, float], tuple[Slice, Envelope]] = {}
 
     def slice(self, start: float, end: float) -> tuple[Slice, Envelope]:
         """The signal between two times in seconds and its envelope."""
         if (start, end) not in self._slices:
-            part = slice_signal(self.audio.data, self.audio.sample_rate, start, end)
+            part = slice_signal(self.signal, self.rate, start, end)
             self._slices[start, end] = part, Envelope(part.data)
         return self._slices[start, end]
 
 
-class Scorer:
-    """ViSQOL in one mode: filters, window and model, loaded once a process."""
+def level(signal: Array, rate: int) -> float:
+    """Sound pressure level, dB; minus infinity for digital silence."""
+    from visqol.audio_utils import AudioSignal, calc_sound_pressure_level
 
-    def __init__(self, mode: Mode) -> None:
+    return float(calc_sound_pressure_level(AudioSignal(signal, rate)))
+
+
+def floored(ref: Array, deg: Array) -> tuple[Array, Array]:
+    """Two spectrograms above their noise floor, relative to the lowest value of either."""
+    n = min(ref.shape[1], deg.shape[1])
+    floor = np.maximum(np.max(ref[:, :n], axis=0), np.max(deg[:, :n], axis=0)) - RANGE
+    ref, deg = ref.copy(), deg.copy()
+    for side in (ref, deg):
+        np.maximum(side[:, :n], floor, out=side[:, :n])
+    lowest = min(np.min(ref), np.min(deg))
+    ref -= lowest
+    deg -= lowest
+    return ref, deg
+
+
+class Scorer:
+    """ViSQOL in one mode: filters, window and model, loaded once a process. Its rate is another one in tests only."""
+
+    def __init__(self, mode: Mode, rate: int | None = None) -> None:
         from visqol import gammatone, visqol_manager
         from visqol.analysis_window import AnalysisWindow
+        from visqol.nsim import GAUSSIAN_WINDOW
 
         speech = mode == "speech"
         self.speech = speech
-        self.rate = RATES[mode]
+        self.rate = rate or RATES[mode]
         self.patch_frames = visqol_manager.PATCH_SIZE_SPEECH if speech else visqol_manager.PATCH_SIZE_AUDIO
         self.window = AnalysisWindow(self.rate, visqol_manager.OVERLAP)
         self.hop = int(self.window.size * self.window.overlap)
         self.frame_seconds = self.hop / self.rate
         self.patch_seconds = self.frame_seconds * self.patch_frames
+        self.weights = np.ascontiguousarray(GAUSSIAN_WINDOW)
         bands = visqol_manager.NUM_BANDS_SPEECH if speech else visqol_manager.NUM_BANDS_AUDIO
         top = gammatone.SPEECH_MODE_MAX_FREQ if speech else self.rate / 2
         filters = gammatone.make_erb_filters(self.rate, bands, visqol_manager.MINIMUM_FREQ, top).filter_coeffs[:, ::-1]
@@ -86,14 +109,16 @@ class Scorer:
         return 1 + (n - self.window.size) // self.hop if n > self.window.size else 0
 
     def spectrogram(self, signal: Array) -> Array:
-        """Band RMS values [bands, frames]. Raises MetricError(TOO_SHORT)."""
-        from ._visqol_kernels import gammatone
+        """Level of each band in each frame, dB, not below FLOOR, [bands, frames]. Raises MetricError(TOO_SHORT)."""
+        from visqol.gammatone import convert_to_db
 
         frames = self.frames(len(signal))
         if not frames:
             raise MetricError(Reason.TOO_SHORT, f"{len(signal)} samples, a frame has {self.window.size}")
+        filterbank: Any = compiled.gammatone(self.lanes)
         signal = np.ascontiguousarray(signal)
-        return gammatone(self.lanes)(signal, self.window.hann_window, self.coefficients, self.hop, frames)[: self.bands]
+        rms = filterbank(signal, self.window.hann_window, self.coefficients, self.hop, frames)[: self.bands]
+        return np.maximum(convert_to_db(rms), FLOOR)
 
     def slice_spectrogram(self, whole: Array, part: Slice) -> Array:
         """The spectrogram of a slice, taken from that of the whole signal where the frames are the same ones."""
@@ -139,19 +164,12 @@ class Scorer:
     def score(self, reference: Reference, degraded: Signal) -> float:
         """MOS-LQO of a degraded signal."""
         from visqol import visqol_core as core
-        from visqol.audio_utils import AudioSignal, scale_to_match_sound_pressure_level
-        from visqol.gammatone import Spectrogram, prepare_spectrograms_for_comparison
 
-        aligned = shift(Slice(degraded, 0), best_lag(reference.envelope, degraded))
-        audio = scale_to_match_sound_pressure_level(reference.audio, AudioSignal(aligned.data, self.rate))
-        spectrogram = self.spectrogram(audio.data)
-        ref_db, deg_db = prepare_spectrograms_for_comparison(
-            Spectrogram(reference.spectrogram), Spectrogram(spectrogram)
-        )
-        matches = [
-            self.realigned(match, reference, audio.data, spectrogram)
-            for match in self.matches(ref_db, reference.patches, deg_db)
-        ]
+        aligned = shift(Slice(degraded, 0), *best_lags([reference.envelope], [degraded])).data
+        audio = aligned * 10 ** ((reference.level - level(aligned, self.rate)) / 20)
+        spectrogram = self.spectrogram(audio)
+        ref, deg = floored(reference.spectrogram, spectrogram)
+        matches = self.realigned(self.matches(ref, reference.patches, deg), reference, audio, spectrogram)
         means = core.calc_per_patch_mean_freq_band_means(matches)
         quality = self.mapper.predict_quality(
             means,
@@ -161,35 +179,26 @@ class Scorer:
         )
         return float(core.alter_for_similarity_extremes(float(np.mean(means)), quality))
 
+    def compare(self, ref: Array, start: int, deg: Array, offset: int, frames: int) -> Any:
+        """A patch of each spectrogram compared, as visqol-python's result without its times."""
+        from visqol.nsim import PatchSimilarityResult
+
+        similarity, bands = compiled.kernels().compare(ref, start, deg, offset, frames, self.weights)
+        return PatchSimilarityResult(similarity, *bands)
+
     def matches(self, ref: Array, starts: list[int], deg: Array) -> list[Any]:
         """Each patch of the reference with the most similar one of the degraded spectrogram, in order of time."""
-        from numpy.lib.stride_tricks import sliding_window_view
-        from visqol.nsim import GAUSSIAN_WINDOW, measure_patch_similarity
-
-        from ._visqol_kernels import match_patches
-
         size = self.patch_frames
-        frames = deg.shape[1]
-        count = sum(start - size // 2 <= frames for start in starts)
+        count = sum(start - size // 2 <= deg.shape[1] for start in starts)
         if not count:
             raise MetricError(Reason.FAILED, "the degraded clip is too short or misaligned for every reference patch")
-        ref_patches = np.stack([ref[:, start : start + size] for start in starts[:count]])
-        padded = np.pad(deg, ((0, 0), (0, size - 1)))
-        deg_patches = sliding_window_view(padded, size, axis=1).transpose(1, 0, 2)
-        edges = ((0, 0), (1, 1), (1, 1))
-        total, back = match_patches(
-            np.pad(ref_patches, edges, "edge"),
-            np.pad(deg_patches, edges, "edge"),
-            np.array(starts),
-            count,
-            SEARCH_WINDOW * size,
-            GAUSSIAN_WINDOW,
-        )
-        first = max(0, starts[count - 1] - SEARCH_WINDOW * size)
-        offset = first + int(np.argmax(total[count - 1, first : starts[count - 1] + SEARCH_WINDOW * size + 1]))
+        search = SEARCH_WINDOW * size
+        total, back = compiled.kernels().match_patches(ref, deg, np.array(starts), count, size, search, self.weights)
+        first = max(0, starts[count - 1] - search)
+        offset = first + int(np.argmax(total[count - 1, first : starts[count - 1] + search + 1]))
         results = []
         for p in reversed(range(count)):
-            result = measure_patch_similarity(ref_patches[p], deg_patches[offset])
+            result = self.compare(ref, starts[p], deg, offset, size)
             result.ref_patch_start_time = starts[p] * self.frame_seconds
             result.ref_patch_end_time = result.ref_patch_start_time + self.patch_seconds
             if back[p, offset] == offset:  # lost
@@ -202,54 +211,38 @@ class Scorer:
             offset = int(back[p, offset])
         return results[::-1]
 
-    def realigned(self, match: Any, reference: Reference, audio: Array, spectrogram: Array) -> Any:
-        """The match after its two sides were aligned to the sample, or as it was if it was more similar before."""
-        from visqol.gammatone import Spectrogram, prepare_spectrograms_for_comparison
-        from visqol.nsim import measure_patch_similarity
-
-        if match.deg_patch_start_time == match.deg_patch_end_time == 0.0:
-            return match  # lost
-        ref, envelope = reference.slice(match.ref_patch_start_time, match.ref_patch_end_time)
-        deg = slice_signal(audio, self.rate, match.deg_patch_start_time, match.deg_patch_end_time)
-        if min(len(ref.data), len(deg.data)) <= self.window.size:
-            return match
-        lag = best_lag(envelope, deg.data)
-        seconds = lag / self.rate
-        ref, deg = truncate(ref, shift(deg, lag), int(seconds * self.rate))
-        if len(ref.data) <= self.window.size:
-            return match
-        ref_db, deg_db = prepare_spectrograms_for_comparison(
-            Spectrogram(self.slice_spectrogram(reference.spectrogram, ref)),
-            Spectrogram(self.slice_spectrogram(spectrogram, deg)),
-        )
-        new = measure_patch_similarity(ref_db, deg_db)
-        if new.similarity < match.similarity:
-            return match
-        new.ref_patch_start_time = match.ref_patch_start_time + max(0.0, seconds)
-        new.deg_patch_start_time = match.deg_patch_start_time - min(0.0, seconds)
-        new.ref_patch_end_time = new.ref_patch_start_time + len(ref.data) / self.rate
-        new.deg_patch_end_time = new.deg_patch_start_time + len(deg.data) / self.rate
-        return new
-
-
-def ensure_compiler_cache() -> None:
-    """Give numba a folder for compiled code if neither the package's nor the user's cache can be written.
-
-    Processes started after this one share it, so that one of them compiles (8 s) for all; it is removed at exit.
-    """
-    import numba
-
-    try:
-        numba.njit(cache=True)(ensure_compiler_cache)  # looks for a folder; compiles nothing
-    except RuntimeError:
-        folder = tempfile.mkdtemp(prefix="codecbench-numba-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        os.environ["NUMBA_CACHE_DIR"] = folder
-        setattr(numba.config, "CACHE_DIR", folder)  # noqa: B010  numba makes these names at run time
+    def realigned(self, matches: Sequence[Any], reference: Reference, audio: Array, spectrogram: Array) -> list[Any]:
+        """The matches after their two sides were aligned to the sample; as they were where more similar before."""
+        results = list(matches)
+        which, envelopes, pairs = [], [], []
+        for i, match in enumerate(matches):
+            if match.deg_patch_start_time == match.deg_patch_end_time == 0.0:
+                continue  # lost
+            ref, envelope = reference.slice(match.ref_patch_start_time, match.ref_patch_end_time)
+            deg = slice_signal(audio, self.rate, match.deg_patch_start_time, match.deg_patch_end_time)
+            if min(len(ref.data), len(deg.data)) > self.window.size:
+                which.append(i)
+                envelopes.append(envelope)
+                pairs.append((ref, deg))
+        lags = best_lags(envelopes, [deg.data for _, deg in pairs])
+        for i, (ref, deg), lag in zip(which, pairs, lags, strict=True):
+            match, seconds = matches[i], lag / self.rate
+            ref, deg = truncate(ref, shift(deg, lag), int(seconds * self.rate))
+            if len(ref.data) <= self.window.size:
+                continue
+            a, b = floored(self.slice_spectrogram(reference.spectrogram, ref), self.slice_spectrogram(spectrogram, deg))
+            new = self.compare(a, 0, b, 0, a.shape[1])
+            if new.similarity < match.similarity:
+                continue
+            new.ref_patch_start_time = match.ref_patch_start_time + max(0.0, seconds)
+            new.deg_patch_start_time = match.deg_patch_start_time - min(0.0, seconds)
+            new.ref_patch_end_time = new.ref_patch_start_time + len(ref.data) / self.rate
+            new.deg_patch_end_time = new.deg_patch_start_time + len(deg.data) / self.rate
+            results[i] = new
+        return results
 
 
 @lru_cache(maxsize=2)
 def scorer(mode: Mode) -> Scorer:
     """The scorer of a mode, one a process. Raises ImportError where a library or the model's runtime is missing."""
-    ensure_compiler_cache()
     return Scorer(mode)
