@@ -29,7 +29,7 @@ from typing import Any
 from ..executor import Failure, Task, Timed
 from ..plan import Plan
 from ..pool import Pool
-from . import ClusterError, worker
+from . import ClusterError, ClusterLost, worker
 from .connection import AWAY, Connection
 from .versions import facts_task, table
 
@@ -112,7 +112,10 @@ class DaskExecutor:
             self._at.wait_for_workers()
             self._check_workers()
             if self._timing_on not in ("", "driver"):
-                self._at.find(self._timing_on, 0)
+                try:
+                    self._at.find(self._timing_on, 0)
+                except ClusterLost as error:
+                    raise ClusterError(f"--timing-on {self._timing_on}: {error}") from error
             self._exit = stack.pop_all()
         return self
 
