@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..bench.files import user_path
-from ..bench.places import is_url, place, why
+from ..bench.places import is_url, place, remote, why
 from . import registry
 from ._corpus import Content, Corpus, CorpusError, Item
 from ._fetch import data_dir
@@ -57,8 +57,10 @@ def open_corpus(spec: str, content: Content = "speech") -> list[Item]:
 
 @contextmanager
 def _reaching(text: str) -> Iterator[None]:
-    """Whatever a store raises says that the corpus at that URL cannot be listed."""
+    """Whatever a store raises says that the corpus at that URL cannot be listed; what fsspec remembers is forgotten."""
     try:
+        if is_url(text):
+            remote(text).fs.invalidate_cache()
         yield
     except Exception as error:
         if isinstance(error, CorpusError) or not is_url(text):
