@@ -4,7 +4,7 @@ The same command goes on where it was stopped, whatever stopped it. Results lie 
 scores.csv, scores.parquet, summary.csv, summary.md, run.json, plots and index.html.
 
 exit codes: 0 all well, 1 some clips or codecs failed, or a cluster is gone, 2 usage, or a cluster that is refused,
-3 a self-check failed, 130 interrupted
+3 a self-check failed, 130 interrupted; with --reproduce: 0 equal, 1 not, 2 it cannot be repeated here
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import _reproduce
 from ._arguments import names, positive
 from ._console import emit_json, err, out
 from ._executor import add_executor, contradiction, make_executor
@@ -35,6 +36,8 @@ examples:
   bench run --codecs soundstream:model.safetensors@6,encodec:/models/mine,opus
   bench run --suite our_suite.toml --dry-run
   bench run --suite speech --executor dask --scheduler tcp://10.0.0.1:8786 --timing-on driver
+  bench run --reproduce runs/speech-1a2b3c4d
+  bench run --reproduce appendix/run.json --corpus librispeech:/data/LibriSpeech/test-clean
 """
 
 
@@ -53,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--seed", type=int, metavar="N", help="of the choice of clips and of the bootstrap (0)")
     what.add_argument("--no-timing", action="store_true", help="leave the timing phase out")
     what.add_argument("--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter")
+    _reproduce.add_reproduce(what)
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
     how.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
@@ -76,9 +80,11 @@ def run(args: argparse.Namespace) -> int:
     from ..api import default_folder, resolve
     from ..suite import SuiteError
 
-    if problem := contradiction(args):
+    if problem := contradiction(args) or _reproduce.contradiction(args):
         err.print(f"bench run: {problem}", style="red", markup=False)
         return 2
+    if args.reproduce:
+        return _again(args)
     try:
         plan = resolve(
             args.suite,
@@ -98,7 +104,30 @@ def run(args: argparse.Namespace) -> int:
     except (SuiteError, CorpusError, LoadError, DeviceError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
         return 2
-    folder = args.out or default_folder(plan)
+    return _carry_out(args, plan, args.out or default_folder(plan))
+
+
+def _again(args: argparse.Namespace) -> int:
+    from ...codecs._device import DeviceError
+    from ...codecs._load import LoadError
+    from ...corpora import CorpusError
+    from ..reproduce import ReproduceError
+    from ..store import StoreError
+    from ..suite import SuiteError
+
+    try:
+        record, plan = _reproduce.plan_again(args)
+    except (ReproduceError, StoreError, SuiteError, CorpusError, LoadError, DeviceError) as error:
+        err.print(f"bench run: {error}", style="red", markup=False)
+        return 2
+    folder = args.out or record.again
+    code = _carry_out(args, plan, folder)
+    if args.dry_run:
+        return code
+    return _reproduce.conclude(args, record, folder, code) if plan.units() and code != 2 else 2
+
+
+def _carry_out(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     if args.dry_run:
         _show_plan(plan, folder, args.json)
         return 0
@@ -141,9 +170,9 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     except KeyboardInterrupt:
         err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)
         return 130
-    if args.json:
+    if args.json and not args.reproduce:
         emit_json({**dataclasses.asdict(outcome), "folder": str(folder), "exit_code": outcome.exit_code})
-    elif not args.quiet:
+    elif not (args.quiet or args.json):
         print_summary(folder, out)
         took = f"{time.monotonic() - began:.1f} s"
         err.print(f"{outcome.units} clips x points, {outcome.computed} computed now, {took}", markup=False)
