@@ -18,13 +18,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
+from . import damage
+from .files import regular_size
 from .migrate import VersionError, at_version, version_of
 from .names import printable
 
@@ -179,6 +183,18 @@ _TABLES: dict[type, tuple[str, str]] = {
 }
 
 
+@functools.cache
+def _insert(kind: type) -> tuple[str, tuple[str, ...]]:
+    """The statement that writes a row of that kind, and its columns."""
+    names = tuple(f.name for f in fields(kind))
+    marks = ", ".join("?" * len(names))
+    return f"INSERT OR REPLACE INTO {_TABLES[kind][0]} ({', '.join(names)}) VALUES ({marks})", names
+
+
+_COLUMNS = {table: {f.name: str(f.type) for f in fields(kind)} for kind, (table, _) in _TABLES.items()}
+_ANEW = "get the folder again, or `bench run` it anew"
+
+
 def _column(name: str, kind: str) -> str:
     sql = {"str": "TEXT NOT NULL", "int": "INTEGER NOT NULL", "float": "REAL NOT NULL"}.get(kind)
     if sql is None:
@@ -221,21 +237,31 @@ class Store:
         self._lock = None
         if create:
             self._lock = _lock(folder)
-        elif not path.exists():
+        elif not os.path.exists(path):
             raise StoreError(f"{folder} is no run folder: it has no {FILE}; give the folder that `bench run` wrote")
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            if os.path.lexists(path):
+                regular_size(path)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        except (OSError, sqlite3.DatabaseError) as error:
+            if self._lock:
+                self._lock.close()
+            why = getattr(error, "strerror", None) or error
+            raise StoreError(f"{path} cannot be opened: {why}; {_ANEW}") from error
         try:
             if create and version_of(self._db) == 0:
                 self._create()
             else:
                 self._db = at_version(self._db, SCHEMA, in_place=create)
+            if problem := damage.lost(self._db, _COLUMNS):
+                raise VersionError(f"is damaged or another program's: {problem}; {_ANEW}")
             self._db.row_factory = sqlite3.Row
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.DatabaseError as error:
             self.close()
-            raise StoreError(f"{path} cannot be read: {error}") from error
+            raise StoreError(f"{path} cannot be read: {error}; {_ANEW}") from error
         except VersionError as error:
             self.close()
             raise StoreError(f"{path} {error}") from error
@@ -259,14 +285,10 @@ class Store:
     def put(self, rows: Iterable[Row]) -> None:
         """Insert or replace rows by their key; call it inside a transaction."""
         for row in rows:
-            data = asdict(row)
-            table = _TABLES[type(row)][0]
-            marks = ", ".join("?" * len(data))
-            self._db.execute(
-                f"INSERT OR REPLACE INTO {table} ({', '.join(data)}) VALUES ({marks})",
-                # A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses.
-                [printable(value) if isinstance(value, str) else value for value in data.values()],
-            )
+            statement, names = _insert(type(row))
+            values = [getattr(row, name) for name in names]
+            # A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses.
+            self._db.execute(statement, [printable(v) if isinstance(v, str) and not v.isascii() else v for v in values])
 
     def delete(self, table: str, where: Mapping[str, object]) -> None:
         """Delete the rows of a table whose columns have these values."""
@@ -278,8 +300,19 @@ class Store:
         self._db.execute(f"DELETE FROM {table}")
 
     def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        """The rows that an SQL query gives, as dictionaries."""
-        return [dict(row) for row in self._db.execute(query, values)]
+        """The rows that an SQL query gives, as dictionaries. StoreError where the file is damaged or locked."""
+        try:
+            return [dict(row) for row in self._db.execute(query, values)]
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.folder / FILE} cannot be read: {error}; {_ANEW}") from error
+
+    def check(self) -> None:
+        """StoreError where values are not such as a run writes; reads the whole file."""
+        try:
+            for problem in damage.wrong(self._db, _COLUMNS):
+                raise StoreError(f"{self.folder / FILE} is damaged: {problem}; {_ANEW}")
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.folder / FILE} is damaged: {error}; {_ANEW}") from error
 
     @property
     def changes(self) -> int:
@@ -292,8 +325,11 @@ class Store:
 
     def get(self, key: str) -> Any:
         """A value of the table `run`, None if it is not there."""
-        row = self._db.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        found = self.rows("SELECT value FROM run WHERE key = ?", key)
+        try:
+            return json.loads(found[0]["value"]) if found else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StoreError(f"{self.folder / FILE} is damaged: the value {key!r} is no JSON; {_ANEW}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""

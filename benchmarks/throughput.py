@@ -14,6 +14,7 @@ another codec, each compared with the first run in CPU.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -94,7 +95,7 @@ def phases_of(marks: Any) -> dict[str, float]:
     """CPU seconds of each phase, driver and workers, and of the driver alone while units are computed."""
     names = {"self-checks": "self-checks", "clips x points": "units", "writing tables, plots and page": "outputs"}
     found = {"start-up": sum(marks[0][1].values())}
-    for (phase, before), (_, after) in zip(marks, marks[1:], strict=False):
+    for (phase, before), (_, after) in itertools.pairwise(marks):
         found[names.get(phase, phase)] = sum(after.values()) - sum(before.values())
         if phase == "clips x points":
             found["driver during units"] = after["driver"] - before["driver"]
