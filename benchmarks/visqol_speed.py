@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -104,7 +106,8 @@ def compare(mode: _visqol.Mode, clips: int, seconds: float, counts: list[int]) -
 
 
 def at(clip: Clip, rate: int) -> Signal:
-    return resample(clip, rate).samples[0].astype(np.float64)
+    signal: Signal = resample(clip, rate).samples[0].astype(np.float64)
+    return signal
 
 
 def measured(scorer: _visqol.Scorer, api: VisqolApi, x: Signal, signals: list[Signal], clip: str) -> Comparison:
@@ -118,7 +121,7 @@ def measured(scorer: _visqol.Scorer, api: VisqolApi, x: Signal, signals: list[Si
     def theirs(y: Signal) -> float:
         return float(api.measure_from_arrays(x, y, scorer.rate).moslqo)
 
-    pairs = [(timed(lambda y=y: theirs(y)), timed(lambda y=y: ours(y))) for y in signals]
+    pairs = [(timed(partial(theirs, y)), timed(partial(ours, y))) for y in signals]
     return Comparison(
         "speech" if scorer.speech else "audio",
         clip,
@@ -175,9 +178,17 @@ def main() -> None:
             theirs, ours = (sum(getattr(row, key) for row in these) / len(these) for key in ("stock_ms", "ours_ms"))
             totals.append({"mode": mode, "codecs": count, "stock_ms": theirs, "ours_ms": ours, "ratio": theirs / ours})
     cases = list(conformance())
-    worst = {who: max((abs(c[i] - c[1]) for c in cases), default=None) for i, who in ((2, "stock"), (3, "ours"))}
+    worst = {
+        "stock": max((abs(theirs - google) for _, google, theirs, _ in cases), default=math.nan),
+        "ours": max((abs(ours - google) for _, google, _, ours in cases), default=math.nan),
+    }
     if args.json:
-        report = {"rows": [asdict(row) for row in rows], "totals": totals, "google": cases, "largest_difference": worst}
+        report = {
+            "rows": [asdict(row) for row in rows],
+            "totals": totals,
+            "google": cases,
+            "largest_difference": worst if cases else None,
+        }
         json.dump(report, sys.stdout, indent=1)
         return
     print()

@@ -31,7 +31,8 @@ def gammatone(lanes: int) -> Callable[..., object]:
     """The filterbank of so many bands."""
     module = kernels()
     with alone():
-        return module.gammatone(lanes)
+        filterbank: Callable[..., object] = module.gammatone(lanes)
+    return filterbank
 
 
 def cache_folder() -> Path:
@@ -43,7 +44,7 @@ def cache_folder() -> Path:
     import numba
 
     try:
-        return Path(numba.njit(cache=True)(cache_folder).stats.cache_path)  # looks for a folder; compiles nothing
+        return _probed()
     except RuntimeError:
         folder = Path(tempfile.gettempdir(), f"codecbench-numba-{os.getuid()}")
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -52,7 +53,14 @@ def cache_folder() -> Path:
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ["NUMBA_CACHE_DIR"] = str(folder)
         setattr(numba.config, "CACHE_DIR", str(folder))  # noqa: B010  numba makes these names at run time
-        return Path(numba.njit(cache=True)(cache_folder).stats.cache_path)
+        return _probed()
+
+
+def _probed() -> Path:
+    """The folder that numba finds for a function of this package; RuntimeError if none. Compiles nothing."""
+    import numba
+
+    return Path(str(numba.njit(cache=True)(_probed).stats.cache_path))
 
 
 @contextmanager

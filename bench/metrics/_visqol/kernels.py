@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import float64, int64, njit, types
@@ -27,11 +27,14 @@ LINE = types.Array(float64, 1, "C", readonly=True)
 PLANE = types.Array(float64, 2, "C", readonly=True)
 STARTS = types.Array(int64, 1, "C", readonly=True)
 
-helper: Any = njit(error_model="numpy")
+Tuple: Any = types.Tuple
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def kernel(signature: Any) -> Any:
-    return njit(signature, cache=True, error_model="numpy")
+def kernel(signature: Any) -> Callable[[Function], Function]:
+    """Compile for these types only, now, or load what was compiled."""
+    decorator: Callable[[Function], Function] = njit(signature, cache=True, error_model="numpy")
+    return decorator
 
 
 @lru_cache(maxsize=4)
@@ -74,13 +77,10 @@ def gammatone(lanes: int) -> Callable[[Array, Array, Array, int, int], Array]:
         return out
 
     spectrogram.__qualname__ = f"gammatone_{lanes}"  # numba names the cache file after it
-    function: Callable[[Array, Array, Array, int, int], Array] = kernel(
-        float64[:, ::1](LINE, LINE, LINE, int64, int64)
-    )(spectrogram)
-    return function
+    return kernel(float64[:, ::1](LINE, LINE, LINE, int64, int64))(spectrogram)
 
 
-@helper
+@njit(error_model="numpy")
 def cut(spectrogram: Array, start: int, frames: int, out: Array) -> None:
     """A patch with its edges repeated, [bands + 2, frames + 2]; zeros after the spectrogram's end."""
     bands, end = spectrogram.shape
@@ -90,7 +90,7 @@ def cut(spectrogram: Array, start: int, frames: int, out: Array) -> None:
             out[row, col] = spectrogram[min(max(row - 1, 0), bands - 1), at] if at < end else 0.0
 
 
-@helper
+@njit(error_model="numpy")
 def local_statistics(patch: Array, weights: Array, mean: Array, variance: Array) -> None:
     """Weighted mean and variance in the 3 x 3 neighbourhood of each value of a patch with repeated edges."""
     bands, frames = mean.shape
@@ -107,7 +107,7 @@ def local_statistics(patch: Array, weights: Array, mean: Array, variance: Array)
             variance[row, col] = second - first * first
 
 
-@helper
+@njit(error_model="numpy")
 def similarity(
     ref: Array, ref_mean: Array, ref_var: Array, deg: Array, deg_mean: Array, deg_var: Array, w: Array, out: Array
 ) -> float:
@@ -143,7 +143,7 @@ def similarity(
     return float(total / bands)
 
 
-@kernel(types.Tuple((float64, float64[:, ::1]))(PLANE, int64, PLANE, int64, int64, PLANE))
+@njit(Tuple((float64, float64[:, ::1]))(PLANE, int64, PLANE, int64, int64, PLANE), cache=True, error_model="numpy")
 def compare(ref: Array, start: int, deg: Array, offset: int, frames: int, weights: Array) -> tuple[float, Array]:
     """The similarity of two patches of so many frames, one at `start` of a spectrogram, one at `offset` of another.
 
@@ -175,7 +175,7 @@ def compare(ref: Array, start: int, deg: Array, offset: int, frames: int, weight
     return total, result
 
 
-@kernel(types.Tuple((float64[:, ::1], int64[:, ::1]))(PLANE, PLANE, STARTS, int64, int64, int64, PLANE))
+@kernel(Tuple((float64[:, ::1], int64[:, ::1]))(PLANE, PLANE, STARTS, int64, int64, int64, PLANE))
 def match_patches(
     ref: Array, deg: Array, starts: Indices, count: int, frames: int, search: int, weights: Array
 ) -> tuple[Array, Indices]:
