@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime")
 
 from codecbench.codecs.soundstream import engine, packaged, streaming  # noqa: E402
 from codecbench.codecs.soundstream.model import load  # noqa: E402
-from codecbench.codecs.soundstream.search import Search  # noqa: E402
+from codecbench.codecs.soundstream.search import BEAM, NEAR, Search  # noqa: E402
 from codecbench.codecs.soundstream.streaming import StreamingDecoder, StreamingEncoder, decode, encode  # noqa: E402
 
 HOP = 320
@@ -145,8 +145,36 @@ def test_margin_is_the_way_to_the_next_entry():
     order = ((quantizer.codebooks[0].double() - inside) ** 2).sum(1).argsort()
     assert codes[0, 0] == order[0]
     one, two = quantizer.codebooks[0].double()[order[:2]]
-    way = ((inside - two).square().sum() - (inside - one).square().sum()) / (2 * (two - one).norm()) / inside.norm()
+    gap = (inside - two).square().sum() - (inside - one).square().sum()
+    way = gap / (2 * (two - one).norm() + NEAR * inside.norm()) / inside.norm()
     assert margin[0] == pytest.approx(way.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("stages", [1, 2, 5, 8])
+def test_search_keeps_the_best_sums_of_each_stage(stages):
+    """Against the plainest beam search, over all sums one by one."""
+    quantizer = tiny_soundstream.model(8).quantizer
+    books = quantizer.codebooks.double().numpy()
+    z = quantizer.decode(torch.randint(books.shape[1], (1, 8, 12)))[0].T.double()
+    z = z + 0.3 * z.std() * torch.randn(z.shape, dtype=torch.float64)
+    codes, _ = Search(quantizer, torch.float64)(z, stages)
+    for vector, code in zip(z.numpy(), codes.tolist(), strict=True):
+        kept: list[tuple[float, list[int], np.ndarray]] = [(0.0, [], vector)]
+        for book in books[:stages]:
+            sums = [([*path, k], left - entry) for _, path, left in kept for k, entry in enumerate(book)]
+            kept = sorted(((float(left @ left), path, left) for path, left in sums), key=lambda one: one[0])[:BEAM]
+        assert code == kept[0][1]
+
+
+def test_search_finds_nearer_sums_than_the_nearest_entries_in_turn():
+    model = packaged_or_tiny("packaged")
+    with torch.no_grad():
+        z = model.encoder(torch.from_numpy(tiny_soundstream.speech()[None, None, : 320 * 75]))
+    greedy = model.quantizer.encode(z, 8)
+    codes, _ = Search(model.quantizer, torch.float32)(z[0].T, 8)
+    found = torch.from_numpy(codes.astype(np.int64)).T[None]
+    left = [(z - model.quantizer.decode(each)).square().sum() for each in (greedy, found)]
+    assert left[1] < 0.97 * left[0]
 
 
 def test_of_equal_entries_the_first_is_found():

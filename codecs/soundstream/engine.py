@@ -115,11 +115,11 @@ class Engine:
 
     @torch.no_grad()
     def exact(self, samples: Array, stages: int) -> NDArray[np.uint16]:
-        """Codes [stages] of the last frame of `samples`, in float64; they are `reach` frames or the whole signal."""
+        """Codes [n, stages] of the last frame of each of n times `reach` frames of samples or, of less than that, of
+        the signal from its start; in float64."""
         encoder, search = self._exact
-        z = encoder(torch.from_numpy(samples)[None, None].double())[0]
-        codes, _ = search(z[:, -1:].T, stages)
-        return codes[0]  # type: ignore[no-any-return]
+        z = encoder(torch.from_numpy(samples)[:, None].double())
+        return search(z[:, :, -1], stages)[0]
 
 
 def _version(model: SoundStream) -> list[tuple[int, int]]:

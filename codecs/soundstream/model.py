@@ -97,7 +97,12 @@ class SoundStream(nn.Module):
     @torch.inference_mode()
     def encode(self, x: Tensor, stages: int) -> Tensor:
         """Waveform [B, 1, T] in [-1, 1], T a multiple of the hop -> codes [B, stages, T / hop]."""
-        return self.quantizer.encode(self.encoder(x), stages)
+        from .search import Search
+
+        z = self.encoder(x).cpu()
+        search = Search(self.quantizer, z.dtype)
+        codes = [torch.from_numpy(search(one.T, stages)[0].astype("int64")).T for one in z]
+        return torch.stack(codes).to(x.device)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class ResidualVectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, z: Tensor, stages: int) -> Tensor:
-        """Latents [B, D, F] -> codes [B, stages, F]."""
+        """Latents [B, D, F] -> codes [B, stages, F], the nearest entry of each stage in turn (see `search.py`)."""
         batch, _, frames = z.shape
         residual, codes = z.transpose(1, 2).flatten(0, 1), []
         for codebook in self.codebooks[:stages]:

@@ -1,6 +1,10 @@
-"""The nearest entries of the codebooks, and how sure that is.
+"""The entries of the codebooks whose sum is nearest to the latents, and how sure that is.
 
-Two entries can be so equally near that the rounding of float32 decides between them, and rounding depends on the
+The nearest entry of each stage in turn is not the best sum, which is too costly to find. Between the two is a beam
+search (also called M-search; Jelinek and Anderson, IEEE Trans. Information Theory 17, 1971): after each stage the best
+few sums are kept. Decoder and stream know nothing of it.
+
+Two sums can be so equally near that the rounding of float32 decides between them, and rounding depends on the
 machine, the library and how much was coded at once. The margin tells such frames, which are then coded in float64,
 where rounding is a hundred million times smaller: codes are a function of the weights and the samples only. The
 pattern is that of adaptive predicates (Shewchuk 1997).
@@ -17,7 +21,11 @@ from .quantizer import ResidualVectorQuantizer
 
 Codes = NDArray[np.uint16]
 
-#: for the division where a stage has but one entry
+#: sums kept after each stage
+BEAM = 4
+#: sums that are nearer to each other than about this share of the latents' norm count as that far apart
+NEAR = 0.1
+#: for silence, and where a stage has but one entry
 _TINY = 1e-30
 
 
@@ -25,9 +33,10 @@ class Search:
     """The codebooks, ready to be searched in the given precision. Of equal entries only the first is ever found."""
 
     def __init__(self, quantizer: ResidualVectorQuantizer, dtype: torch.dtype) -> None:
-        self.entries = quantizer.codebooks.to(dtype)
+        codebooks = quantizer.codebooks.detach().cpu()
+        self.entries = codebooks.to(dtype)
         self.norms = self.entries.square().sum(2)
-        for norms, entries in zip(self.norms, quantizer.codebooks.numpy(), strict=True):
+        for norms, entries in zip(self.norms, codebooks.numpy(), strict=True):
             again = np.ones(len(entries), bool)
             again[np.unique(entries, axis=0, return_index=True)[1]] = False
             norms[torch.from_numpy(again)] = torch.inf
@@ -35,22 +44,35 @@ class Search:
     def __call__(self, z: Tensor, stages: int) -> tuple[Codes, NDArray[np.float64]]:
         """Latents [F, D] -> codes [F, stages] and margin [F].
 
-        The margin is how far the residual is, at the closest of the stages, from where another entry would be the
-        nearest, as a share of the latents' norm.
+        The margin is how far the latents are, at the closest of all decisions, from where another sum would have been
+        kept, as a share of their norm; smaller where the two sums lie so near to each other that the rounding of
+        distances counts.
         """
-        rows, residual = np.arange(len(z)), z
-        codes, margin = np.empty((len(z), stages), np.uint16), np.full(len(z), np.inf)
+        frames, rows = len(z), np.arange(len(z))
+        residual = z[:, None]  # [F, sums, D]
+        codes, margin = np.empty((frames, 1, 0), np.int64), np.full(frames, np.inf)
+        norm = z.norm(dim=1).numpy()
         for stage in range(stages):
-            entries = self.entries[stage]
-            distance = torch.addmm(self.norms[stage], residual, entries.T, alpha=-2).numpy()
-            best = distance.argmin(1)
-            least = distance[rows, best]
-            distance[rows, best] = np.inf
-            second = distance.argmin(1)
-            entry = entries.index_select(0, torch.from_numpy(best))
-            apart = (entry - entries.index_select(0, torch.from_numpy(second))).numpy()
-            gap = distance[rows, second] - least
-            margin = np.minimum(margin, gap / (2 * np.sqrt((apart * apart).sum(1)) + _TINY))
-            residual = residual - entry
-            codes[:, stage] = best
-        return codes, margin / (z.norm(dim=1).numpy() + _TINY)
+            sums, size = residual.shape[1], self.entries.shape[1]
+            keep = min(BEAM if stage < stages - 1 else 1, sums * size - 1)
+            products = torch.addmm(self.norms[stage], residual.flatten(0, 1), self.entries[stage].T, alpha=-2)
+            distances = products.view(frames, sums, size).add_(residual.square().sum(2, keepdim=True))
+            distance = distances.view(frames, sums * size).numpy()
+            best, least = np.empty((frames, keep + 1), np.int64), np.empty((frames, keep + 1))
+            for rank in range(keep + 1):  # faster than a partial sort
+                best[:, rank] = distance.argmin(1)
+                least[:, rank] = distance[rows, best[:, rank]]
+                distance[rows, best[:, rank]] = np.inf
+            one, entry = np.divmod(best, size)  # the sum before, and what is added to it
+            before = torch.from_numpy((one + sums * rows[:, None]).ravel())
+            residual = residual.flatten(0, 1).index_select(0, before)
+            residual -= self.entries[stage].index_select(0, torch.from_numpy(entry.ravel()))
+            residual = residual.view(frames, keep + 1, -1)
+            apart = (residual[:, keep] - residual[:, keep - 1]).norm(dim=1).numpy()
+            with np.errstate(invalid="ignore"):
+                gap = least[:, keep] - least[:, keep - 1]
+            gap[np.isnan(gap)] = np.inf  # neither is a sum: equal entries
+            margin = np.minimum(margin, gap / (2 * apart + NEAR * norm + _TINY))
+            residual = residual[:, :keep]
+            codes = np.concatenate([codes[rows[:, None], one[:, :keep]], entry[:, :keep, None]], axis=2)
+        return codes[:, 0].astype(np.uint16), margin / (norm + _TINY)

@@ -96,9 +96,13 @@ class StreamingEncoder:
         codes, margin = self._engine.search(torch.from_numpy(z[0].T), self.stages)
         heard = np.concatenate([self.state.heard, samples])
         first, reach = len(self.state.heard) // self.hop, self._engine.reach
-        for frame in np.flatnonzero(margin < UNSURE):
-            end = first + int(frame) + 1
-            codes[frame] = self._engine.exact(heard[max(0, end - reach) * self.hop : end * self.hop], self.stages)
+        unsure = np.flatnonzero(margin < UNSURE)
+        whole = first + unsure + 1 >= reach  # the others are at the signal's start
+        for group in (unsure[whole], *unsure[~whole, None]):
+            if len(group):
+                ends = first + group + 1
+                parts = [heard[max(0, end - reach) * self.hop : end * self.hop] for end in ends]
+                codes[group] = self._engine.exact(np.stack(parts), self.stages)
         self.state.heard = heard[max(0, len(heard) - (reach - 1) * self.hop) :].copy()
         return codes
 

@@ -27,7 +27,7 @@ examples:
   bench soundstream encode in.wav out.sstr --kbps 6
   bench soundstream decode out.sstr out.wav
   bench soundstream info out.sstr
-  bench soundstream truncate out.sstr low.sstr --kbps 3    the stream that --kbps 3 would have given
+  bench soundstream truncate out.sstr low.sstr --kbps 3    a lower bitrate, without coding again
   bench soundstream encode in.wav out.sstr --stages 8 --model my.safetensors
   arecord -f cd -t wav | bench soundstream encode - - --kbps 6 | bench soundstream decode - - | aplay
 

@@ -22,6 +22,7 @@ from ....bench.metrics._metric import ReferenceCache, evaluate
 from ..losses import MelLoss
 from ..model import SoundStream
 from ..quantizer import perplexity
+from ..search import Search
 from .batches import Piece, hold_out
 from .data import RATE, Source
 from .presets import Preset
@@ -93,6 +94,11 @@ def prepare(run: Path, sources: Sequence[Source], preset: Preset) -> list[HeldOu
     ]
 
 
+def _codes(search: Search, latents: torch.Tensor, stages: int) -> torch.Tensor:
+    codes, _ = search(latents[0].T.float().cpu(), stages)
+    return torch.from_numpy(codes.astype(np.int64)).T[None].to(latents.device)
+
+
 @torch.inference_mode()
 def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step: int, hours: float) -> list[Row]:
     """Rows for each bitrate the model has, or one of 0 kbps while its quantiser is not ready. model: in eval mode."""
@@ -102,18 +108,18 @@ def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step:
     stages = [round(kbps / STAGE_KBPS) for kbps in KBPS] if ready else [0]
     scores: list[list[dict[str, float]]] = [[] for _ in stages]
     codes: list[torch.Tensor] = []
+    search = Search(model.quantizer, torch.float32) if ready else None
     references = [ReferenceCache(resample(one.clip, 48000) if one.music else one.clip) for one in held_out]
     for one, reference in zip(held_out, references, strict=True):
         samples = torch.from_numpy(one.clip.samples)[None].to(device)
         x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % model.config.hop))
         latents = model.encoder(x)
-        code = model.quantizer.encode(latents, model.config.stages) if ready else None
-        if code is not None:
-            codes.append(code[0].T)
+        if search:
+            codes.append(_codes(search, latents, model.config.stages)[0].T)
         for n, into in zip(stages, scores, strict=True):
             if n > model.config.stages:
                 continue
-            y = model.decoder(latents) if code is None else model.decode(code[:, :n])
+            y = model.decode(_codes(search, latents, n)) if search else model.decoder(latents)
             y = y[..., : samples.shape[-1]].clamp(-1, 1)
             degraded = Clip(y[0].float().cpu().numpy(), RATE)
             names = ("visqol_audio",) if one.music else ("pesq_wb", "stoi", "visqol_speech")
