@@ -280,7 +280,7 @@ class DaskExecutor:
     def _why(self, refused: list[worker.Answer]) -> str:
         errors = [f"  no task can run on {answer.host}: {answer.error}" for answer in refused if answer.error]
         facts = {answer.host: answer.facts for answer in refused if answer.facts is not None}
-        return "\n".join([*errors, *([table(self._facts, facts)] if facts else [])])
+        return "\n".join([*dict.fromkeys(errors), *([table(self._facts, facts)] if facts else [])])
 
 
 def _cannot_run(error: Exception) -> ClusterError:

@@ -25,8 +25,8 @@ def local_cluster(workers: int) -> Any:
         return LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
-            memory_limit=0,  # a worker only waits for its process, whose memory Dask does not see
+            dashboard_address="127.0.0.1:0",  # of the scheduler's HTTP server, which is always there
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
 

@@ -62,11 +62,15 @@ _pools: dict[int, tuple[str, Pool]] = {}
 def run(setup: bytes, bundle: bytes) -> Answer:
     """Run tasks one after the other, or say why none may run here. The arguments are a pickled `Setup` and a pickled
     tuple of tasks, so that Dask looks into neither."""
+    from distributed import get_worker
+
     known: Setup = pickle.loads(setup)
     tasks: tuple[Task, ...] = pickle.loads(bundle)
-    host, address = platform.node(), _address()
+    me = get_worker()
+    host, address = platform.node(), str(me.address)
+    memory = me.memory_manager.memory_limit  # of all threads of the Dask worker, None for no limit
     try:
-        pool, facts = _pool(known)
+        pool, facts = _pool(known, memory and memory // me.state.nthreads)
         if facts != known.facts:
             return Answer(host, address, facts=facts)
         began, values = time.monotonic(), list[Any]()
@@ -76,20 +80,14 @@ def run(setup: bytes, bundle: bytes) -> Answer:
             values += [value for _, value in pool.results([task])]
     except Exception as error:  # what a task raises is a Failure: this is the machine's or its set-up's
         _end(threading.get_ident())
-        return Answer(host, address, error=f"{type(error).__name__}: {error}")
+        return Answer(host, address, error=" ".join(str(error).partition("Traceback")[0].split()) or repr(error))
     return Answer(host, address, tuple(values))
-
-
-def _address() -> str:
-    from distributed import get_worker
-
-    return str(get_worker().address)
 
 
 _facts: dict[str, Mapping[str, str]] = {}  # by run
 
 
-def _pool(setup: Setup) -> tuple[Pool, Mapping[str, str]]:
+def _pool(setup: Setup, share: int | None) -> tuple[Pool, Mapping[str, str]]:
     me = threading.get_ident()
     there = _pools.get(me)
     if there is None or there[0] != setup.run:
@@ -97,7 +95,7 @@ def _pool(setup: Setup) -> tuple[Pool, Mapping[str, str]]:
         # Dask starts its workers as daemons unless its configuration says otherwise, and Python lets a daemon have no
         # children, because they would outlive it. Ours do not: they end when the pipe from their parent does.
         multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-        _pools[me] = (setup.run, Pool(1, setup.timeout, setup.sources, setup.device))
+        _pools[me] = (setup.run, Pool(1, setup.timeout, setup.sources, setup.device, share))
     pool = _pools[me][1]
     if setup.run not in _facts:
         [(_, facts)] = pool.results([setup.task])

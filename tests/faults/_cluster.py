@@ -43,7 +43,11 @@ class Cluster:
 
     def start_scheduler(self) -> None:
         self.scheduler = self._start(
-            ["scheduler", "--host", self.host, "--port", str(self.port), "--no-dashboard", "--no-show"], "scheduler"
+            [
+                *("scheduler", "--host", self.host, "--port", str(self.port)),
+                *("--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--no-show"),
+            ],
+            "scheduler",
         )
 
     def add(
