@@ -36,13 +36,6 @@ def test_codecs_bring_commands(tmp_path, monkeypatch):
         commands()
 
 
-def test_the_parser_imports_nothing_heavy():
-    heavy = {"torch", "av", "numba", "pandas", "matplotlib", "pyarrow", "scipy", "onnxruntime", "constriction"}
-    code = f"import sys; from codecbench.bench import cli; cli.build_parser(); print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
-
-
 @pytest.mark.parametrize("command", commands())
 def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit, match="0"):

@@ -2,7 +2,8 @@
 
 A subcommand is a public module of this folder, or of the folder `commands` of a codec that is a package
 (`codecs/<codec>/commands/<subcommand>.py`), so that a codec brings its own commands and nothing here names it.
-Every subcommand's module is imported for `bench --help`: what is slow to import belongs inside `run`.
+A subcommand's module is imported when that subcommand is used, and for no other one; `bench --help` imports none. What
+is slow to import belongs inside `run`, so that `bench COMMAND --help` is fast too.
 
 A subcommand's file has a docstring (its first line is the help line), `EPILOG` with examples, and the functions
 `add_arguments(parser)` and `run(args) -> exit code`. Exit codes: 0 all well, 1 something failed, 2 usage,
@@ -12,11 +13,13 @@ A subcommand's file has a docstring (its first line is the help line), `EPILOG` 
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 EPILOG = """\
 examples:
@@ -54,6 +57,29 @@ def commands() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+class _Command(argparse.ArgumentParser):
+    """The parser of a subcommand, which its module fills when the subcommand is used."""
+
+    def __init__(self, module: str = "", **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self._module = module
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        name, self._module = self._module, ""
+        if name:
+            module = importlib.import_module(name)
+            self.description, self.epilog = (module.__doc__ or "").strip(), module.EPILOG
+            module.add_arguments(self)
+            self.set_defaults(run=module.run)
+        return super().parse_known_args(args, namespace)
+
+
+def _help_line(module: str) -> str:
+    """The first line of a module's docstring; nothing is imported."""
+    file = Path(__file__).parents[2].joinpath(*module.split(".")[__name__.count(".") - 1 :]).with_suffix(".py")
+    return (ast.get_docstring(ast.parse(file.read_bytes())) or "").partition("\n")[0].rstrip(".")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole parser."""
     from ... import __version__
@@ -65,19 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"codecbench {__version__}")
-    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, path in commands().items():
-        module = importlib.import_module(path)
-        doc = (module.__doc__ or "").strip()
-        one = sub.add_parser(
-            name,
-            help=doc.splitlines()[0].rstrip("."),
-            description=doc,
-            epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(one)
-        one.set_defaults(run=module.run)
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Command)
+    for name, module in commands().items():
+        sub.add_parser(name, help=_help_line(module), module=module)
     return parser
 
 
