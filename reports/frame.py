@@ -64,11 +64,12 @@ class Run:
 
 
 def read(run_dir: Path) -> Run:
-    """Read a run folder. Raises StoreError where there is none."""
+    """Read a run folder. Raises StoreError where there is none, or where it is damaged."""
     import pandas as pd
 
     store = Store(Path(run_dir))
     try:
+        store.check()
         info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run ORDER BY key")}
         tables = {}
         for table in ("clips", "points", "results", "scores", "timings", "tokens", "checks"):
