@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 import sqlite3
@@ -183,7 +182,6 @@ _TABLES: dict[type, tuple[str, str]] = {
 }
 
 
-@functools.cache
 def _insert(kind: type) -> tuple[str, tuple[str, ...]]:
     """The statement that writes a row of that kind, and its columns."""
     names = tuple(f.name for f in fields(kind))
@@ -191,8 +189,7 @@ def _insert(kind: type) -> tuple[str, tuple[str, ...]]:
     return f"INSERT OR REPLACE INTO {_TABLES[kind][0]} ({', '.join(names)}) VALUES ({marks})", names
 
 
-_COLUMNS = {table: {f.name: str(f.type) for f in fields(kind)} for kind, (table, _) in _TABLES.items()}
-_ANEW = "get the folder again, or `bench run` it anew"
+_INSERTS = {kind: _insert(kind) for kind in _TABLES}
 
 
 def _column(name: str, kind: str) -> str:
@@ -285,7 +282,7 @@ class Store:
     def put(self, rows: Iterable[Row]) -> None:
         """Insert or replace rows by their key; call it inside a transaction."""
         for row in rows:
-            statement, names = _insert(type(row))
+            statement, names = _INSERTS[type(row)]
             values = [getattr(row, name) for name in names]
             # A file name that is not UTF-8 reaches Python with surrogates, which SQLite refuses.
             self._db.execute(statement, [printable(v) if isinstance(v, str) and not v.isascii() else v for v in values])
