@@ -29,17 +29,8 @@ from .executor import Failure, Task, Timed
 from .worker import serve
 
 #: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
-THREADS = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    ),
-    "1",
-)
+THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")}
+THREADS["VECLIB_MAXIMUM_THREADS"] = "1"
 
 #: how often a task is tried whose worker dies
 ATTEMPTS = 3
@@ -109,7 +100,7 @@ class Pool:
             if worker.task is not None:
                 worker.process.kill()
         for worker in self._workers:
-            worker.process.join(5)
+            _wait_for(worker.process, 5)
             self._end(worker)
         self._workers = []
 
@@ -245,8 +236,11 @@ class Pool:
                     worker.worn = True
                 else:
                     worker.stage, worker.deadline = value, time.monotonic() + self._timeout
+            dead = worker.process.exitcode is not None
         except (EOFError, OSError):
-            worker.process.join(5)
+            dead = True
+        if dead:
+            _wait_for(worker.process, 5)
             return self._failure(
                 worker, "crashed", f"the worker process ended with exit code {worker.process.exitcode}"
             )
@@ -290,3 +284,10 @@ class Pool:
         worker.life.close()
         if worker.output:
             worker.output.close()
+
+
+def _wait_for(process: Any, seconds: float) -> None:
+    """Wait for its end as `join` does, but not for that of children which it left behind."""
+    until = time.monotonic() + seconds
+    while process.exitcode is None and time.monotonic() < until:
+        time.sleep(0.01)

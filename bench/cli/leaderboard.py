@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ...reports import files, grouping, leaderboard, merge
+    from ...reports import grouping, leaderboard, merge
+    from ..files import replace
     from ..store import StoreError
     from ._console import err
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         groups = merge.merge(grouping.sources(args.runs))
         page.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(page, leaderboard.render(groups, page.parent).encode())
+        replace(page, leaderboard.render(groups, page.parent).encode())
     except StoreError as error:
         err.print(f"bench leaderboard: {error}", style="red", markup=False)
         return 2
