@@ -190,6 +190,8 @@ def _insert(kind: type) -> tuple[str, tuple[str, ...]]:
 
 
 _INSERTS = {kind: _insert(kind) for kind in _TABLES}
+_COLUMNS = {table: {f.name: str(f.type) for f in fields(kind)} for kind, (table, _) in _TABLES.items()}
+_ANEW = "get the folder again, or `bench run` it anew"
 
 
 def _column(name: str, kind: str) -> str:
