@@ -191,6 +191,10 @@ def _insert(kind: type) -> tuple[str, tuple[str, ...]]:
 
 _INSERTS = {kind: _insert(kind) for kind in _TABLES}
 _COLUMNS = {table: {f.name: str(f.type) for f in fields(kind)} for kind, (table, _) in _TABLES.items()}
+#: seconds to wait for a lock that another program holds
+WAIT = 30.0
+#: what sqlite3 raises on a damaged file; UnicodeDecodeError where its own message holds bytes of the file
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 _ANEW = "get the folder again, or `bench run` it anew"
 
 
@@ -241,8 +245,10 @@ class Store:
         try:
             if os.path.lexists(path):
                 regular_size(path)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-        except (OSError, sqlite3.DatabaseError) as error:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=WAIT)
+            found = path.stat()
+            self._file = (found.st_dev, found.st_ino)
+        except (OSError, *_DAMAGED) as error:
             if self._lock:
                 self._lock.close()
             why = getattr(error, "strerror", None) or error
@@ -258,12 +264,18 @@ class Store:
             if create:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:
+            self.close()
+            raise self._stopped(error) from error
+        except _DAMAGED as error:
             self.close()
             raise StoreError(f"{path} cannot be read: {error}; {_ANEW}") from error
         except VersionError as error:
             self.close()
             raise StoreError(f"{path} {error}") from error
+        except StoreError:
+            self.close()
+            raise
 
     def _create(self) -> None:
         with self:
@@ -274,12 +286,35 @@ class Store:
             self._db.execute(f"PRAGMA user_version={SCHEMA}")
 
     def __enter__(self) -> Store:
-        """A transaction: committed at the end, rolled back on an exception."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """A transaction: committed at the end, rolled back on an exception. StoreError where it cannot be."""
+        try:
+            found = os.stat(self.folder / FILE)
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._file:  # SQLite would write on, into nothing
+            raise StoreError(f"{self.folder / FILE} was removed or replaced while the run was writing it; start anew")
+        try:
+            if self._db.in_transaction:  # an interrupt came between BEGIN and the block
+                self._db.execute("ROLLBACK")
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise self._stopped(error) from error
         return self
 
     def __exit__(self, kind: object, value: object, trace: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+                return
+        except sqlite3.OperationalError as error:
+            value = error
+        with contextlib.suppress(sqlite3.OperationalError):  # SQLite has done it already
+            self._db.execute("ROLLBACK")
+        if isinstance(value, sqlite3.OperationalError):
+            raise self._stopped(value) from value
+
+    def _stopped(self, error: sqlite3.OperationalError) -> StoreError:
+        return StoreError(f"{self.folder / FILE} cannot be used: {damage.hindrance(error)}")
 
     def put(self, rows: Iterable[Row]) -> None:
         """Insert or replace rows by their key; call it inside a transaction."""
@@ -302,7 +337,9 @@ class Store:
         """The rows that an SQL query gives, as dictionaries. StoreError where the file is damaged or locked."""
         try:
             return [dict(row) for row in self._db.execute(query, values)]
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:
+            raise self._stopped(error) from error
+        except _DAMAGED as error:
             raise StoreError(f"{self.folder / FILE} cannot be read: {error}; {_ANEW}") from error
 
     def check(self) -> None:
@@ -310,7 +347,7 @@ class Store:
         try:
             for problem in damage.wrong(self._db, _COLUMNS):
                 raise StoreError(f"{self.folder / FILE} is damaged: {problem}; {_ANEW}")
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             raise StoreError(f"{self.folder / FILE} is damaged: {error}; {_ANEW}") from error
 
     @property
