@@ -200,7 +200,8 @@ def _times(board: Board, content: str) -> dict[Key, tuple[tuple[str, str], ...]]
     rows = board.group.timings
     sources = {s.name: s for s in board.group.sources}
     found: dict[Key, dict[str, dict[str, Any]]] = {}
-    for t in rows[(rows["content"] == content) & rows["wall_rtf"].notna()].to_dict("records"):
+    fit = (rows["content"] == content) & rows["wall_rtf"].notna() & (rows["comparable"] == 1)
+    for t in rows[fit].to_dict("records"):
         letter = f" {board.letter(sources[t['source']])}" if len(board.machines) > 1 else ""
         device = ("" if t["device"] == "cpu" else t["device"]) + letter
         found.setdefault((t["codec"], t["point"]), {}).setdefault(device, {})[t["direction"]] = t["wall_rtf"]

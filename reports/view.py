@@ -189,6 +189,11 @@ class View:
             notes.append(f"{self.failed_results} of {len(self.frame)} results failed; see Failures.")
         if lost:
             notes.append(f"{lost} of {len(self.run.clips)} clips could not be read; see Failures.")
+        if self.not_comparable_times:
+            notes.append(
+                f"{self.not_comparable_times} times were taken where something else could run and are not comparable; "
+                "`bench run --timing-on` gives a machine of its own."
+            )
         if not self.checks:
             notes.append("No self-check was made.")
         if bad:
@@ -222,6 +227,11 @@ class View:
         rows.sort(key=lambda t: order.get((t["content"], t["codec"], t["point"]), len(order)))
         devices = sorted({t["device"] for t in rows}, key=lambda name: (name != "cpu", name))
         return {device: [t for t in rows if t["device"] == device] for device in devices}
+
+    @property
+    def not_comparable_times(self) -> int:
+        """Timings that may not be compared with any other."""
+        return int((self.run.timings["comparable"] == 0).sum())
 
     @cached_property
     def credits(self) -> list[dict[str, Any]]:

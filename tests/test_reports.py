@@ -408,6 +408,29 @@ def test_a_codecs_note_stands_with_its_numbers(tmp_path: Path) -> None:
     assert console.export_text().count("mp3: a <preview>, not the codec.") == 2
 
 
+def test_times_that_may_not_be_compared_stand_apart(tmp_path: Path) -> None:
+    build(tmp_path)
+    for codec in ("opus", "mp3"):
+        store = Store(tmp_path)
+        with store:
+            for row in store.rows("SELECT * FROM timings WHERE codec = ?", codec):
+                store.put([TimingRow(**row | {"comparable": int(codec == "mp3"), "host": "<node7>"})])
+        store.close()
+    table = summary(tmp_path)
+    opus, mp3 = row_of(table, "speech", "opus", "6"), row_of(table, "speech", "mp3", "16")
+    assert math.isnan(opus["time_encode_wall_rtf"])
+    assert math.isnan(opus["time_frame_p50_ms"])
+    assert opus["time_encode_method"] == "not comparable"
+    assert (mp3["time_encode_wall_rtf"], mp3["time_encode_method"]) == (0.0123, "inprocess")
+    write_outputs(tmp_path)
+    page = " ".join(" ".join(Page((tmp_path / "index.html").read_text()).text).split())
+    assert (
+        page.count("inprocess <node7> not comparable") == 2 * 2 * 2 + 2
+    )  # two points and ways of two contents, frames
+    assert "it stands here and in no other table" in page
+    assert "10 times were taken where something else could run" in page
+
+
 def test_times_on_a_gpu_have_columns_of_their_own(tmp_path: Path) -> None:
     build(tmp_path)
     before = summary(tmp_path)
