@@ -220,7 +220,7 @@ def _rtf(runs: tuple[Run, Run], content: str, one: Point, two: Point) -> dict[st
     for direction in ("encode", "decode"):
         values = []
         for run, point in zip(runs, (one, two), strict=True):
-            key = {"content": content, "codec": point[0], "point": point[1], "direction": direction}
+            key: dict[str, Any] = {"content": content, "codec": point[0], "point": point[1], "direction": direction}
             key |= {"device": "cpu", "comparable": 1}
             rows = run.timings
             for column, value in key.items():
