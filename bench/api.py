@@ -39,7 +39,7 @@ def resolve(
     say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
     """The plan of a suite with some of its entries replaced; see `run` for the parameters and errors. `say` is called
-    with a line for each model that is fetched."""
+    with a line for each model that is fetched, and before clips are."""
     choose(device)
     modules = [Path(os.path.realpath(user_path(module))) for module in codec_modules]
     for module in modules:
@@ -58,7 +58,7 @@ def resolve(
     wanted = wanted_codecs(chosen.codecs)
     if not offline:
         fetch_missing(wanted.codecs, fetch_models, say)
-    return make_plan(chosen, wanted, modules, points, device)
+    return make_plan(chosen, wanted, modules, points, device, say)
 
 
 def default_folder(plan: Plan) -> Path:
@@ -89,7 +89,13 @@ def run_plan(
 
     def finish() -> None:
         progress("writing tables, plots and page", 0, 0)
-        write_outputs(folder, Files(settings.cache) if settings.cache else None)
+        try:
+            write_outputs(folder, Files(settings.cache) if settings.cache else None)
+        except OSError as error:
+            raise store.StoreError(
+                f"{folder}: tables and page could not be written ({error.strerror or error}); mend that: "
+                "everything computed is kept, and the same command writes them"
+            ) from error
 
     outcome = execute(plan, folder, settings, progress, finish, executor)
     if settings.cache:

@@ -75,3 +75,16 @@ def _is_metric(value: Any) -> bool:
         and "name" in value
         and all(isinstance(value[key], kind) for key, kind in _METRIC.items() if key in value)
     )
+
+
+def hindrance(error: sqlite3.OperationalError) -> str:
+    """What keeps SQLite from reading or writing a good file, and what to do."""
+    text = str(error)
+    kept = "what was computed before is kept, and the same command goes on"
+    if "full" in text:
+        return f"the disk is full; free some space: {kept}"
+    if "locked" in text or "busy" in text:
+        return f"another program holds it locked; end that program: {kept}"
+    if "readonly" in text:
+        return f"folder or file are read-only; give them back their permissions: {kept}"
+    return f"{text}; see to its disk: {kept}"

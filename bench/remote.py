@@ -71,13 +71,26 @@ def read_clip(path: Place | str, start: float = 0.0, seconds: float | None = Non
     AudioError : the file cannot be had or read, or holds something else; the message names path or URL.
     """
     try:
+        before = None if is_url(path) else _stamp(Path(str(path)))
         file = local(path, sha256)
     except OSError as error:
         raise AudioError(f"{path}: {error.strerror or error}") from error
     try:
-        return read(file, start, seconds)
+        clip = read(file, start, seconds)
     except AudioError as error:
         raise AudioError(str(error).replace(str(file), str(path))) from error
+    if sha256 and before and before != _stamp(file):  # after it was hashed
+        raise AudioError(f"{path}: {CHANGED}")
+    return clip
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Changes with every change of a file, even one that puts its times back; (0,) where it is gone."""
+    try:
+        found = file.stat()
+    except OSError:
+        return (0,)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _kept(url: str, sha256: str) -> Path | None:

@@ -88,7 +88,7 @@ def execute(
 
     executor : that runs the tasks; by default `settings.jobs` processes of this machine.
 
-    Raises StoreError if another plan's run is there.
+    Raises StoreError if another plan's run is there, or the folder cannot be written any more.
     """
     store = Store(folder, create=True)
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..codecs import CodecError
 from ..codecs import registry as codecs
 from .audio import AudioError, Clip
-from .cache import Files, Index
+from .cache import CacheError, Files, Index
 from .executor import Stage
 from .fingerprint import digest
 from .metrics import Reason, evaluate
@@ -172,7 +172,9 @@ class Unit:
         native = stream.parts[0].rate
         sha = hashlib.sha256(wave.samples.tobytes()).hexdigest()
         frame, delay = codec.frame(native, point), codec.delay(native, point)
-        return Coded(stream.bits, stream.setup_bits, stream.seconds, native, delay, frame, key, sha), wave
+        # A codec may count in numpy's numbers, which neither SQLite nor JSON take.
+        bits, setup, samples = int(stream.bits), int(stream.setup_bits), (int(native), int(delay), int(frame))
+        return Coded(bits, setup, float(stream.seconds), *samples, key, sha), wave
 
 
 def unit_of(plan: Plan, clip: PlannedClip, planned: PlannedPoint, cache: Path | None) -> Unit:
@@ -197,9 +199,15 @@ def unit_of(plan: Plan, clip: PlannedClip, planned: PlannedPoint, cache: Path | 
 @functools.lru_cache(maxsize=1)
 def _reference(path: Place, start: float, seconds: float | None, sha256: str) -> ReferenceCache:
     """The clip last worked on, with what metrics prepared for it."""
-    return ReferenceCache(read_clip(path, start, seconds, sha256))
+    clip = read_clip(path, start, seconds, sha256)
+    clip.samples.flags.writeable = False  # all codecs share it
+    return ReferenceCache(clip)
 
 
 @functools.cache
-def _index(folder: Path) -> Index:
-    return Index(folder)
+def _index(folder: Path) -> Index | None:
+    """A cache that cannot be opened is none."""
+    try:
+        return Index(folder)
+    except CacheError:
+        return None
