@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from .files import user_path
 from .fingerprint import codec_fingerprint, digest, metric_fingerprint
 from .metrics import Metric
 from .metrics import registry as metrics
+from .places import is_url
 from .remote import local
 from .suite import Suite, SuiteError
 
@@ -90,9 +91,14 @@ class Plan:
 
 
 def make_plan(
-    suite: Suite, wanted: Wanted, modules: Sequence[Path] = (), labels: Sequence[str] = (), device: str = "cpu"
+    suite: Suite,
+    wanted: Wanted,
+    modules: Sequence[Path] = (),
+    labels: Sequence[str] = (),
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
 ) -> Plan:
-    """Resolve a suite's names.
+    """Resolve a suite's names. Clips at URLs are fetched, for their hash.
 
     Parameters
     ----------
@@ -100,6 +106,7 @@ def make_plan(
     modules : files of further codec adapters, already loaded.
     device : already chosen, for the record.
     labels : only operating points with these labels; empty for all.
+    say : called with a line before clips are fetched.
 
     Raises
     ------
@@ -111,9 +118,13 @@ def make_plan(
             chosen.append(metrics.get(name))
         except KeyError as error:
             raise SuiteError(str(error.args[0])) from error
-    clips = [clip for spec in suite.corpora for clip in _clips(spec, suite)]
-    _need_distinct(clips)
-    points = _points(suite, wanted, sorted({clip.item.content for clip in clips}), set(labels))
+    items = [item for spec in suite.corpora for item in _items(spec, suite)]
+    _need_distinct(items)
+    points = _points(suite, wanted, sorted({item.content for item in items}), set(labels))
+    if far := sum(is_url(item.path) for item in items):
+        say(f"reading {far} clips at URLs; those that are not here yet are fetched")
+    with ThreadPoolExecutor(FETCHING) as pool:
+        clips = list(pool.map(lambda item: _clip(item, suite), items))
     fingerprints = {metric.name: metric_fingerprint(metric) for metric in chosen}
     sources = (*map(str, modules), *wanted.sources)
     return Plan(suite, tuple(clips), tuple(points), tuple(chosen), fingerprints, sources, device)
@@ -132,12 +143,11 @@ def weights_of(spec: str) -> tuple[str, Path | None, str]:
     return name, user_path(rest), only
 
 
-def _clips(spec: str, suite: Suite) -> list[PlannedClip]:
+def _items(spec: str, suite: Suite) -> list[Item]:
     items = open_corpus(spec, suite.content)
     if len({item.id for item in items}) != len(items):
         raise CorpusError(f"corpus {spec}: two clips have the same id")
-    with ThreadPoolExecutor(FETCHING) as pool:  # files at URLs are fetched
-        return list(pool.map(lambda item: _clip(item, suite), limit(items, suite.clips, suite.seed)))
+    return limit(items, suite.clips, suite.seed)
 
 
 def _clip(item: Item, suite: Suite) -> PlannedClip:
@@ -150,15 +160,15 @@ def _clip(item: Item, suite: Suite) -> PlannedClip:
     return PlannedClip(item, content_hash, min(lengths, default=None), error)
 
 
-def _need_distinct(clips: Sequence[PlannedClip]) -> None:
+def _need_distinct(items: Sequence[Item]) -> None:
     """CorpusError where two clips would share their rows: a corpus given twice, or two folders of one name."""
-    seen: dict[tuple[str, str], PlannedClip] = {}
-    for clip in clips:
-        first = seen.setdefault((clip.item.corpus, clip.item.id), clip)
-        if first is not clip:
+    seen: dict[tuple[str, str], Item] = {}
+    for item in items:
+        first = seen.setdefault((item.corpus, item.id), item)
+        if first is not item:
             raise CorpusError(
-                f"two clips {clip.item.id!r} in corpora named {clip.item.corpus!r}: {first.item.path} and "
-                f"{clip.item.path}; give each corpus once, and folders of different names"
+                f"two clips {item.id!r} in corpora named {item.corpus!r}: {first.path} and {item.path}; "
+                "give each corpus once, and folders of different names"
             )
 
 

@@ -260,10 +260,16 @@ def test_a_run_over_urls_has_the_rows_of_the_run_over_the_files(web, tmp_path, f
     for n, path in enumerate(SPEECH):
         shutil.copy(path, web.folder / "corpus" / "s" / f"clip {n}.flac")
     (web.folder / "corpus" / "broken.wav").write_bytes(b"RIFF")
-    tables = []
+    tables, said = [], []
     for spec, folder in ((f"{web.address}/corpus", "far"), (str(web.folder / "corpus"), "near")):
         plan = resolve(
-            "speech", corpora=[spec], codecs=["t_good"], metrics=["si_sdr"], timing=False, codec_modules=[MODULE]
+            "speech",
+            corpora=[spec],
+            codecs=["t_good"],
+            metrics=["si_sdr"],
+            timing=False,
+            codec_modules=[MODULE],
+            say=said.append,
         )
         execute(plan, tmp_path / folder, Settings(jobs=2))
         store = Store(tmp_path / folder)
@@ -276,6 +282,7 @@ def test_a_run_over_urls_has_the_rows_of_the_run_over_the_files(web, tmp_path, f
         for row in (*table["clips"], *table["results"], *table["scores"]):
             row.update({k: row[k].replace(spec, "CORPUS") for k in ("reason", "detail") if k in row})
         tables.append(table)
+    assert said == ["reading 4 clips at URLs; those that are not here yet are fetched"]
     assert tables[0] == tables[1]
     assert len([row for row in tables[0]["scores"] if row["value"] is not None]) == 6
     audio = {path: n for path, n in web.gets.items() if path.endswith((".flac", ".wav"))}
