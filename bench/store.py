@@ -369,7 +369,7 @@ class Store:
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
-        with contextlib.suppress(sqlite3.DatabaseError):  # a reader holds it, or the folder is read-only
+        with contextlib.suppress(*_DAMAGED):  # a reader holds it, or the folder is read-only
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock:
