@@ -73,7 +73,7 @@ def _csv_rows(text: str) -> list[Mapping[str, Any]]:
         raise csv.Error(f"no column `file`, separated by commas; the columns are {reprlib.repr(columns)}")
     if len(set(columns)) < len(columns):
         raise csv.Error(f"a column is there twice; the columns are {reprlib.repr(columns)}")
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for row in reader:
         if None in row:
             raise csv.Error(f"line {reader.line_num} has more cells than columns; a name with a comma needs quotes")

@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from codecbench.bench import remote
+from codecbench.bench import cache, remote
 from codecbench.bench.api import resolve
 from codecbench.bench.cli import main
 from codecbench.bench.download import sha256
@@ -217,8 +217,8 @@ def test_a_connection_that_breaks_is_tried_again(memory, monkeypatch):
     memory.pipe_file("/b/1.flac", b"again")
     with pytest.raises(PlaceError, match="ConnectionResetError: reset"):
         local("memory://b/1.flac")
-    assert not list(Path(remote.cache_folder()).rglob("*.part"))
-    assert not list(Path(remote.cache_folder()).rglob("*.lock"))
+    assert not list(Path(cache.cache_folder()).rglob("*.part"))
+    assert not list(Path(cache.cache_folder()).rglob("*.lock"))
 
 
 def test_processes_that_want_the_same_file_fetch_it_once(web, tmp_path):
