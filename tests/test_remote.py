@@ -255,7 +255,7 @@ def test_a_clip_that_changes_during_a_run_is_told(where, tmp_path, memory):
     )
 
 
-def test_a_run_over_urls_has_the_rows_of_the_run_over_the_files(web, tmp_path, forget_codecs):
+def test_a_run_over_urls_has_the_rows_of_the_run_over_the_files(web, tmp_path):
     (web.folder / "corpus" / "s").mkdir(parents=True)
     for n, path in enumerate(SPEECH):
         shutil.copy(path, web.folder / "corpus" / "s" / f"clip {n}.flac")

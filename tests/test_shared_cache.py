@@ -116,7 +116,7 @@ def test_info_says_why_it_is_not_used(broken, capsys):
     assert "memory://broken, shared: ConnectionError: the network is down\n" in capsys.readouterr().out
 
 
-def test_a_second_machine_codes_nothing_again(tmp_path, monkeypatch, forget_codecs):
+def test_a_second_machine_codes_nothing_again(tmp_path, monkeypatch):
     (tmp_path / "shared").mkdir()
     monkeypatch.setenv(shared.VARIABLE, str(tmp_path / "shared"))
     monkeypatch.setenv("CODECBENCH_TEST_LOG", str(tmp_path / "log"))
