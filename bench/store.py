@@ -278,6 +278,8 @@ class Store:
             raise
 
     def _create(self) -> None:
+        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise VersionError("is another program's database; give another --out")
         with self:
             self._db.execute("CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
             for row, (table, key) in _TABLES.items():
@@ -345,6 +347,8 @@ class Store:
     def check(self) -> None:
         """StoreError where values are not such as a run writes; reads the whole file."""
         try:
+            if (self.folder / FILE).stat().st_size % self._db.execute("PRAGMA page_size").fetchone()[0]:
+                raise StoreError(f"{self.folder / FILE} is cut short: it ends within a page; {_ANEW}")
             for problem in damage.wrong(self._db, _COLUMNS):
                 raise StoreError(f"{self.folder / FILE} is damaged: {problem}; {_ANEW}")
         except _DAMAGED as error:
