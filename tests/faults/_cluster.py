@@ -51,10 +51,15 @@ class Cluster:
         )
 
     def add(
-        self, name: str, *options: str, within: Sequence[str] = (), env: dict[str, str] | None = None
+        self,
+        name: str,
+        *options: str,
+        within: Sequence[str] = (),
+        env: dict[str, str] | None = None,
+        address: str | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Another worker of one thread."""
-        args = ["worker", self.address, "--name", name, "--nthreads", "1", "--no-dashboard", *options]
+        """Another worker of one thread; `address` is the scheduler's where it is not the cluster's own."""
+        args = ["worker", address or self.address, "--name", name, "--nthreads", "1", "--no-dashboard", *options]
         scratch = ["--local-directory", str(self.folder / name)]
         worker = self._start([*args, *scratch], name, within, env)
         self.workers.append(worker)
@@ -98,6 +103,18 @@ def cluster(folder: Path, workers: int = 3, host: str = "127.0.0.1") -> Iterator
         yield one
     finally:
         one.close()
+
+
+@contextlib.contextmanager
+def slow_link(port: int, delay: float = 0.15, rate: float = 1e5) -> Iterator[int]:
+    """A port of this machine that leads to another one, so many seconds later and at so many bytes a second."""
+    program = [sys.executable, str(Path(__file__).with_name("slow_link.py")), str(port), str(delay), str(rate)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 def arguments(out: Path, clips: Path, *more: str) -> list[str]:

@@ -5,6 +5,7 @@ Scheduler and workers are processes on loopback, or each in a network namespace 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults._cluster import CLIPS, POINTS, calm, cluster, count, end, finish, run, until
+from faults._cluster import CLIPS, POINTS, calm, cluster, count, end, finish, free_port, run, slow_link, until
 from faults._support import linux, make_clips, rows, tables
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
@@ -98,7 +99,7 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(tmp_path, clips, loca
         process = run(tmp_path / "run", clips, *options)
         until(lambda: count(tmp_path / "run") >= 5, process)
         process.kill()
-        process.wait()
+        process.communicate()
         before = count(tmp_path / "run")
         outcome, _ = finish(run(tmp_path / "run", clips, *options))
         assert 0 < outcome["computed"] <= ALL - before
@@ -230,7 +231,7 @@ def ip(*args: str, check: bool = True) -> int:
 
 @pytest.fixture
 def namespaces():
-    """Three network namespaces on a bridge, each behind 40 ms, 1 % loss and 10 Mbit/s; the bridge's address."""
+    """Three network namespaces on a bridge: their names, and the bridge's address."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0 or not shutil.which("ip"):
         pytest.skip("needs root and iproute2 for network namespaces")
     names = [f"cb{os.getpid()}{letter}" for letter in "abc"]
@@ -247,12 +248,6 @@ def namespaces():
             ip("-n", name, "addr", "add", f"10.213.77.{number}/24", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
             ip("-n", name, "link", "set", "lo", "up")
-            netem = ["netem", "delay", "40ms", "10ms", "loss", "1%", "rate", "10mbit"]
-            slow = subprocess.run(
-                ["tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", *netem], capture_output=True
-            )
-            if slow.returncode:
-                pytest.skip(f"no netem here: {slow.stderr.decode()}")
         yield names, "10.213.77.1"
     finally:
         for name in names:
@@ -261,7 +256,7 @@ def namespaces():
 
 
 @pytest.mark.slow
-def test_workers_in_network_namespaces_of_their_own_behind_a_slow_link(tmp_path, clips, local, namespaces):
+def test_workers_in_network_namespaces_of_their_own_one_of_which_loses_its_link(tmp_path, clips, local, namespaces):
     names, host = namespaces
     with cluster(tmp_path / "dask", workers=0, host=host) as dask:
         for number, name in enumerate(names):
@@ -269,5 +264,20 @@ def test_workers_in_network_namespaces_of_their_own_behind_a_slow_link(tmp_path,
         process = run(tmp_path / "run", clips, "--executor", "dask", "--scheduler", dask.address)
         until(lambda: count(tmp_path / "run") >= 3, process)
         ip("-n", names[0], "link", "set", "eth0", "down")  # a cable is pulled out
+        outcome, _ = finish(process)
+        whole(tmp_path / "run", outcome, local)
+
+
+@pytest.mark.slow
+def test_workers_behind_slow_links(tmp_path, clips, local):
+    """150 ms there and 150 ms back between the scheduler and each worker, whoever calls, and 100 kB/s."""
+    with cluster(tmp_path / "dask", workers=0) as dask, contextlib.ExitStack() as stack:
+        scheduler = stack.enter_context(slow_link(dask.port))
+        for number in range(3):
+            port = free_port()
+            far = stack.enter_context(slow_link(port))
+            own = ["--listen-address", f"tcp://127.0.0.1:{port}", "--contact-address", f"tcp://127.0.0.1:{far}"]
+            dask.add(f"far{number}", "--no-nanny", *own, address=f"tcp://127.0.0.1:{scheduler}")
+        process = run(tmp_path / "run", clips, "--executor", "dask", "--scheduler", dask.address)
         outcome, _ = finish(process)
         whole(tmp_path / "run", outcome, local)
