@@ -3,8 +3,9 @@
 The same command goes on where it was stopped, whatever stopped it. Results lie in the run folder: results.sqlite,
 scores.csv, scores.parquet, summary.csv, summary.md, run.json, plots and index.html.
 
-exit codes: 0 all well, 1 some clips or codecs failed, or a cluster is gone, 2 usage, or a cluster that is refused,
-3 a self-check failed, 130 interrupted; with --reproduce: 0 equal, 1 not, 2 it cannot be repeated here
+exit codes: 0 all well, 1 some clips or codecs failed, or a cluster is gone, 2 usage, a folder that cannot be written (a
+full disk, a lock) or a cluster that is refused, 3 a self-check failed, 130 interrupted (143 by SIGTERM, 129 by SIGHUP);
+with --reproduce: 0 equal, 1 not, 2 it cannot be repeated here
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from . import _reproduce
 from ._arguments import names, positive
 from ._console import emit_json, err, out
 from ._executor import add_executor, contradiction, make_executor
+from ._signals import ended_by_signals, exit_code
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -159,7 +162,7 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     began = time.monotonic()
     try:
         executor = make_executor(args, plan)
-        with Reporter(err, quiet=args.quiet or args.json) as reporter:
+        with ended_by_signals(), Reporter(err, quiet=args.quiet or args.json) as reporter:
             outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update, executor=executor)
     except (StoreError, CacheError, ClusterError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
@@ -167,9 +170,10 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     except ClusterLost as error:
         err.print(f"\n{error}\nwhat is done is kept in {folder}; go on with: {command}", markup=False)
         return 1
-    except KeyboardInterrupt:
-        err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)
-        return 130
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # the terminal may be gone
+            err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)
+        return exit_code(error)
     if args.json and not args.reproduce:
         emit_json({**dataclasses.asdict(outcome), "folder": str(folder), "exit_code": outcome.exit_code})
     elif not (args.quiet or args.json):
