@@ -19,7 +19,7 @@ from .audio import AudioError, Clip, from_pcm16, read, resample, to_pcm16
 from .delay import lag
 from .executor import Failure, Stage
 from .metrics import Reason
-from .metrics._metric import ReferenceCache
+from .metrics._metric import ReferenceCache, Signals
 from .names import printable
 from .pool import Pool
 from .work import ScoreValue, score_value
@@ -213,13 +213,13 @@ class ScoreTask:
         except AudioError as error:
             return _unscored(self, "clip_unreadable", str(error))
         fitted = fit(reference, degraded, self.align)
-        cache = ReferenceCache(fitted.reference)
+        ref, deg = ReferenceCache(fitted.reference), Signals(fitted.degraded)
         known = {score.metric: score for score in self.skip}
         scores = []
         for name in self.metrics:
             if name not in known:
                 stage(f"metric {name}")
-                known[name] = score_value(name, cache, fitted.degraded)
+                known[name] = score_value(name, ref, deg)
             scores.append(known[name])
         aligned = self.align and bool(fitted.delay)
         return PairScores(self.pair, tuple(scores), reference.rate, fitted.delay, fitted.clarity, aligned, fitted.notes)

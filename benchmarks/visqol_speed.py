@@ -30,9 +30,10 @@ for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 
 import numpy as np  # noqa: E402
 import soundfile as sf  # noqa: E402
-from codecbench.bench.audio import Clip, read, resample  # noqa: E402
+from codecbench.bench.audio import Clip, resample  # noqa: E402
 from codecbench.bench.metrics import _visqol  # noqa: E402
 from codecbench.bench.pipeline import code  # noqa: E402
+from codecbench.bench.remote import read_clip  # noqa: E402
 from codecbench.codecs import CodecError  # noqa: E402
 from codecbench.codecs import registry as codecs  # noqa: E402
 from codecbench.corpora import registry as corpora  # noqa: E402
@@ -95,7 +96,7 @@ def compare(mode: _visqol.Mode, clips: int, seconds: float, counts: list[int]) -
     content = CORPUS[mode]
     items = corpora.get(content).items(None)
     for item in (items[i * len(items) // clips] for i in range(clips)):
-        whole = read(item.path, item.start, seconds)
+        whole = read_clip(item.path, item.start, seconds)
         reference = Clip(whole.samples[:1], whole.rate)
         x = at(reference, scorer.rate)
         signals = [at(clip, scorer.rate) for clip in islice(decoded(reference, content), max(counts))]

@@ -6,12 +6,14 @@ import dataclasses
 import importlib.metadata
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from codecbench.bench.audio import Clip, read, resample
-from codecbench.bench.metrics import Metric, Reason, evaluate, registry
-from codecbench.bench.metrics._metric import ReferenceCache, missing, scoring_rate
+from codecbench.bench.audio import Clip, resample
+from codecbench.bench.metrics import Metric, Reason, _metric, _visqol, evaluate, registry, stoi
+from codecbench.bench.metrics._metric import ReferenceCache, Signals, missing, remembered, scoring_rate
+from codecbench.bench.remote import read_clip
 from codecbench.corpora import registry as corpora
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def speech(count: int) -> list[Clip]:
         pytest.skip("the embedded speech is not there")
     items = corpora.get("speech").items(None)
     chosen = [items[i * len(items) // count] for i in range(count)]
-    return [resample(read(item.path, item.start, 4.0), 16000) for item in chosen]
+    return [resample(read_clip(item.path, item.start, 4.0), 16000) for item in chosen]
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +284,78 @@ def test_long_clips_are_scored_in_pieces(metric: Metric) -> None:
     assert "from" in gap.detail
     pause = evaluate(metric, changed(joined, mute), changed(degraded, mute)).value
     assert pause == pytest.approx((apart[0] + apart[2]) / 2, abs=0.02)
+
+
+# --- what is computed once ---
+
+
+def test_reference_side_once_a_clip_and_degraded_side_once_for_all_metrics(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = resample(clip, 48000)
+    counts: dict[str, int] = {}
+
+    def counted(module: object, name: str) -> None:
+        function = getattr(module, name)
+
+        def counting(*args: Any) -> Any:
+            counts[name] = counts.get(name, 0) + 1
+            return function(*args)
+
+        monkeypatch.setattr(module, name, counting)
+
+    counted(_metric, "resample")
+    counted(stoi, "_segments")
+    counted(_visqol.scorer("speech"), "patch_starts")
+    names = ("stoi", "estoi", "pesq_wb", "visqol_speech")
+    cache = ReferenceCache(clip)
+    shared, degraded = [], [noisy(clip, decibels) for decibels in (10, 20, 30)]
+    for each in map(Signals, degraded):
+        shared.append([evaluate(registry.get(name), cache, each).value for name in names])
+    assert counts == {"resample": 1 + 3, "_segments": 1 + 3, "patch_starts": 1}
+    assert shared == [[evaluate(registry.get(name), clip, each).value for name in names] for each in degraded]
+
+
+def test_metrics_that_prepare_alike_share_what_is_prepared(clip: Clip) -> None:
+    made = []
+
+    def prepare(reference: NDArray[np.float64], rate: int) -> object:
+        made.append(rate)
+        return object()
+
+    plain = dataclasses.replace(registry.get("si_sdr"), function=lambda *_: 1.0, prepare=prepare)
+    cache = ReferenceCache(clip)
+    for metric in (plain, dataclasses.replace(plain, name="other"), dataclasses.replace(plain, rates=(8000,))):
+        assert evaluate(metric, cache, noisy(clip, 10)).value == 1.0
+    assert made == [16000, 8000]
+
+
+def test_a_metric_cannot_change_what_others_score(clip: Clip) -> None:
+    def vandal(reference: NDArray[np.float64], degraded: NDArray[np.float64], rate: int) -> float:
+        degraded[:] = reference
+        return 1.0
+
+    cache, degraded = ReferenceCache(clip), Signals(noisy(clip, 10))
+    before = evaluate(registry.get("si_sdr"), cache, degraded)
+    metric = dataclasses.replace(registry.get("si_sdr"), function=vandal, prepare=None)
+    score = evaluate(metric, cache, degraded)
+    assert score.reason is Reason.FAILED
+    assert "read-only" in score.detail
+    assert evaluate(registry.get("si_sdr"), cache, degraded) == before
+
+
+def test_what_is_remembered_is_of_one_signal_that_cannot_change() -> None:
+    calls = []
+
+    @remembered
+    def total(signal: NDArray[np.float64], factor: int) -> float:
+        calls.append(factor)
+        return float(np.sum(signal)) * factor
+
+    fixed, other, open_to_change = np.ones(3), np.ones(3), np.ones(3)
+    fixed.flags.writeable = other.flags.writeable = False
+    assert [total(fixed, 2), total(fixed, 2), total(fixed, 3), total(other, 3)] == [6, 6, 9, 9]
+    assert calls == [2, 3, 3]
+    assert total(open_to_change, 1) == 3
+    open_to_change[:] = 2
+    assert total(open_to_change, 1) == 6

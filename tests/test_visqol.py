@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from codecbench.bench.audio import Clip, read, resample
+from codecbench.bench.audio import Clip, resample
 from codecbench.bench.metrics import Reason, _visqol, evaluate, registry
 from codecbench.bench.metrics._visqol import align
+from codecbench.bench.remote import read_clip
 from codecbench.corpora import registry as corpora
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ def speech(rate: int, index: int = 0, seconds: float = 3.5) -> Array:
         pytest.skip("the embedded speech is not there")
     items = corpora.get("speech").items(None)
     item = items[index * 7 % len(items)]
-    samples: Array = resample(read(item.path, item.start, seconds), rate).samples[0].astype(np.float64)
+    samples: Array = resample(read_clip(item.path, item.start, seconds), rate).samples[0].astype(np.float64)
     return samples
 
 

@@ -25,8 +25,7 @@ import pystoi  # noqa: E402
 import scipy.signal  # noqa: E402
 from codecbench.bench.audio import Clip, resample  # noqa: E402
 from codecbench.bench.metrics import evaluate, registry  # noqa: E402
-from codecbench.bench.metrics._metric import ReferenceCache  # noqa: E402
-from codecbench.bench.metrics.stoi import _dither, _resampled, _segments  # noqa: E402
+from codecbench.bench.metrics._metric import ReferenceCache, Signals  # noqa: E402
 from visqol import VisqolApi  # noqa: E402
 
 Work = Callable[[], object]
@@ -57,32 +56,26 @@ def measured(works: list[Work], repeats: int) -> list[float]:
     return [statistics.median(taken) for taken in times]
 
 
-def forget() -> None:
-    for cached in (_segments, _dither, _resampled):
-        cached.cache_clear()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
 
-    def table(what: str, rate: int, stock: Work, names: list[str], setup: Work = lambda: None) -> None:
+    def table(what: str, rate: int, stock: Work, names: list[str]) -> None:
         reference, degraded = clips[rate]
         shared = ReferenceCache(reference)
 
-        def ours(cache: ReferenceCache | Clip) -> None:
+        def ours(cache: ReferenceCache) -> None:
+            signals = Signals(degraded)
             for name in names:
-                score = evaluate(registry.get(name), cache, degraded)
+                score = evaluate(registry.get(name), cache, signals)
                 if score.reason:
                     raise SystemExit(f"{name}: {score}")
 
         def alone() -> None:
-            setup()
-            ours(reference)
+            ours(ReferenceCache(reference))
 
         def again() -> None:
-            _segments.cache_clear()
             ours(shared)
 
         a, b, c = measured([stock, alone, again], repeats)
@@ -104,7 +97,6 @@ def main() -> None:
         16000,
         lambda: [pystoi.stoi(x, y, 16000, extended=extended) for extended in (False, True)],
         ["stoi", "estoi"],
-        forget,
     )
     table("ViSQOL speech", 16000, lambda: speech.measure_from_arrays(x, y, 16000), ["visqol_speech"])
     table("ViSQOL audio", 48000, lambda: audio.measure_from_arrays(u, v, 48000), ["visqol_audio"])
@@ -117,7 +109,7 @@ def main() -> None:
             pystoi.stoi(x, y, 16000, extended=extended)
         speech.measure_from_arrays(x, y, 16000)
 
-    table("all of the speech suite", 16000, stock_suite, suite, forget)
+    table("all of the speech suite", 16000, stock_suite, suite)
     shared = ReferenceCache(clips[48000][0])
     for name in ("si_sdr", "lsd", "mel", "loudness_diff"):
         (ms,) = measured([partial(evaluate, registry.get(name), shared, clips[48000][1])], repeats)

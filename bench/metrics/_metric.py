@@ -12,9 +12,9 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from ..audio import Clip, resample
 
 Signal = NDArray[np.float64]
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
 
 
 class Reason(str, enum.Enum):
@@ -67,7 +69,8 @@ class Metric:
 
     Attributes
     ----------
-    function : (reference, degraded, rate) -> score on validated mono signals. Raises MetricError.
+    function : (reference, degraded, rate) -> score on validated mono signals, which it cannot write to. Raises
+        MetricError.
     low, high : the range of scores; `ceiling` is what identical signals score, give or take `tolerance`.
     higher_is_better : None where the score nearest to the ceiling is best.
     rates : the rates it is defined at, Hz; the harness resamples both sides to the largest not above the reference's,
@@ -80,7 +83,7 @@ class Metric:
     available : why it cannot run here and what mends that, or None; must be fast and import nothing heavy.
     variant : which of the published variants this is, if there are several; part of the cache key with the version.
     prepare : (reference, rate) -> anything that can be computed once a reference and is handed to `function` as a
-        fourth argument.
+        fourth argument; metrics that name the same function share what it gives.
     """
 
     name: str
@@ -118,13 +121,16 @@ SILENCE_RMS = 1e-4
 
 @dataclass
 class Signals:
-    """A clip with what every metric asks of it, computed once: resampled clips, levels, whether it is finite."""
+    """A clip with what every metric asks of it, computed once: resampled clips, parts of channels, if all is finite.
+
+    Metrics share the parts, so nobody can write to them.
+    """
 
     clip: Clip
 
     def __post_init__(self) -> None:
         self._clips: dict[int, Clip] = {self.clip.rate: self.clip}
-        self._levels: dict[tuple[int, int, int, int], float] = {}
+        self._parts: dict[tuple[int, int, int, int], tuple[Signal, bool]] = {}
 
     @cached_property
     def finite(self) -> bool:
@@ -135,13 +141,14 @@ class Signals:
             self._clips[rate] = resample(self.clip, rate)
         return self._clips[rate]
 
-    def silent(self, rate: int, channel: int, start: int, stop: int) -> bool:
-        """Whether a part's RMS about its mean, since a constant is silence, lies below SILENCE_RMS."""
+    def part(self, rate: int, channel: int, start: int, stop: int) -> tuple[Signal, bool]:
+        """Part of a channel, and whether its RMS about its mean, since a constant is silence, is below SILENCE_RMS."""
         key = (rate, channel, start, stop)
-        if key not in self._levels:
-            part = self.at(rate).samples[channel, start:stop].astype(np.float64)
-            self._levels[key] = float(np.std(part)) if len(part) else 0.0
-        return self._levels[key] < SILENCE_RMS
+        if key not in self._parts:
+            part: Signal = self.at(rate).samples[channel, start:stop].astype(np.float64)
+            part.flags.writeable = False
+            self._parts[key] = part, not len(part) or float(np.std(part)) < SILENCE_RMS
+        return self._parts[key]
 
 
 @dataclass
@@ -153,11 +160,31 @@ class ReferenceCache(Signals):
         self._prepared: dict[tuple[Any, ...], Any] = {}
 
     def prepared(self, metric: Metric, rate: int, channel: int, piece: int, signal: Signal) -> Any:
-        key = (metric.name, rate, channel, piece)
+        key = (metric.prepare, metric.piece_seconds, rate, channel, piece)
         if key not in self._prepared:
             assert metric.prepare is not None
             self._prepared[key] = metric.prepare(signal, rate)
         return self._prepared[key]
+
+
+def remembered(function: Callable[Concatenate[Signal, Rest], Result]) -> Callable[Concatenate[Signal, Rest], Result]:
+    """Remember what a function made last of a signal that nobody can write to, for the metrics that share its result.
+
+    Only calls by position are remembered; what follows the signal is compared as it compares itself.
+    """
+    last: list[tuple[Signal, tuple[Any, ...], Result]] = []
+
+    @wraps(function)
+    def remembering(signal: Signal, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        if last and last[0][0] is signal and last[0][1] == rest and not named:
+            return last[0][2]
+        result = function(signal, *rest, **named)
+        last.clear()
+        if not signal.flags.writeable and not named:
+            last.append((signal, rest, result))
+        return result
+
+    return remembering
 
 
 def scoring_rate(metric: Metric, rate: int) -> int:
@@ -212,8 +239,8 @@ def _evaluate(metric: Metric, reference: ReferenceCache, degraded: Signals) -> f
         try:
             scores.append(_channel(metric, reference, degraded, channel, rate))
         except MetricError as error:
-            length = degraded.at(rate).length
-            if error.reason is not Reason.SILENT_REFERENCE or not degraded.silent(rate, channel, 0, length):
+            _, silent = degraded.part(rate, channel, 0, degraded.at(rate).length)
+            if error.reason is not Reason.SILENT_REFERENCE or not silent:
                 raise
             last = error
     if not scores:
@@ -223,22 +250,23 @@ def _evaluate(metric: Metric, reference: ReferenceCache, degraded: Signals) -> f
 
 def _channel(metric: Metric, reference: ReferenceCache, degraded: Signals, channel: int, rate: int) -> float:
     """One channel, in equal pieces; pieces whose reference is silent are left out."""
-    x, y = reference.at(rate).samples[channel], degraded.at(rate).samples[channel]
-    if reference.silent(rate, channel, 0, len(x)):
+    length = reference.at(rate).length
+    if reference.part(rate, channel, 0, length)[1]:
         raise MetricError(Reason.SILENT_REFERENCE)
-    if degraded.silent(rate, channel, 0, len(y)):
+    if degraded.part(rate, channel, 0, length)[1]:
         raise MetricError(Reason.SILENT_DEGRADED)
-    n = 1 if metric.piece_seconds is None else math.ceil(len(x) / rate / metric.piece_seconds)
-    edges = np.linspace(0, len(x), n + 1).round().astype(int).tolist()
+    n = 1 if metric.piece_seconds is None else math.ceil(length / rate / metric.piece_seconds)
+    edges = np.linspace(0, length, n + 1).round().astype(int).tolist()
     values = []
     skipped: MetricError | None = None
     for i, (start, stop) in enumerate(itertools.pairwise(edges)):
-        if reference.silent(rate, channel, start, stop):
+        p, silent = reference.part(rate, channel, start, stop)
+        if silent:
             continue
-        if degraded.silent(rate, channel, start, stop):
+        q, silent = degraded.part(rate, channel, start, stop)
+        if silent:
             where = f"from {start / rate:.1f} to {stop / rate:.1f} s, where the reference is not"
             raise MetricError(Reason.SILENT_DEGRADED, where)
-        p, q = x[start:stop].astype(np.float64), y[start:stop].astype(np.float64)
         try:
             extra = [] if metric.prepare is None else [reference.prepared(metric, rate, channel, i, p)]
             value = float(metric.function(p, q, rate, *extra))

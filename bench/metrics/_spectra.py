@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ._metric import Signal
+from ._metric import Signal, remembered
 
 Spectra = NDArray[np.float64]
 
@@ -19,6 +19,7 @@ def window_length(rate: int) -> int:
     return int(2 ** round(np.log2(0.04 * rate)))
 
 
+@remembered
 def power_spectra(signal: Signal, rate: int) -> Spectra:
     """Power spectra [frames, bins]: periodic Hann window of `window_length`, hop of a quarter, end zero-padded."""
     size = window_length(rate)
@@ -38,6 +39,7 @@ def decibels(power: Spectra, floor: float) -> Spectra:
     return result
 
 
-def floor_of(reference: Spectra) -> float:
-    """The power `FLOOR` dB below the strongest bin of the reference."""
-    return float(np.max(reference)) * 10 ** (-FLOOR / 10)
+def above_floor(reference: Spectra) -> tuple[Spectra, float]:
+    """A reference's power in dB, and the power `FLOOR` dB below its strongest bin, under which neither side counts."""
+    floor = float(np.max(reference)) * 10 ** (-FLOOR / 10)
+    return decibels(reference, floor), floor

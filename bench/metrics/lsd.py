@@ -6,22 +6,22 @@ import numpy as np
 
 from . import register
 from ._metric import Metric, Signal
-from ._spectra import Spectra, decibels, floor_of, power_spectra
+from ._spectra import Spectra, above_floor, decibels, power_spectra
 
 
-def prepare(reference: Signal, rate: int) -> Spectra:
-    """The reference's power spectra, once for all codecs."""
-    return power_spectra(reference, rate)
+def prepare(reference: Signal, rate: int) -> tuple[Spectra, float]:
+    """The reference's log spectra and their floor, once for all codecs."""
+    return above_floor(power_spectra(reference, rate))
 
 
-def lsd(reference: Signal, degraded: Signal, rate: int, spectra: Spectra) -> float:
+def lsd(reference: Signal, degraded: Signal, rate: int, prepared: tuple[Spectra, float]) -> float:
     """Root mean square over frequency of the difference of the log spectra, mean over frames, in dB.
 
     Gray and Markel, Distance measures for speech processing, IEEE TASSP 24 (1976), L2 of log power spectra; window and
     floor as in `_spectra`.
     """
-    floor = floor_of(spectra)
-    difference = decibels(spectra, floor) - decibels(power_spectra(degraded, rate), floor)
+    levels, floor = prepared
+    difference = levels - decibels(power_spectra(degraded, rate), floor)
     return float(np.mean(np.sqrt(np.mean(np.square(difference), axis=1))))
 
 

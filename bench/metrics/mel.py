@@ -8,7 +8,7 @@ import numpy as np
 
 from . import register
 from ._metric import Metric, Signal
-from ._spectra import Spectra, decibels, floor_of, power_spectra, window_length
+from ._spectra import Spectra, above_floor, decibels, power_spectra, window_length
 
 BANDS = 64
 
@@ -24,20 +24,24 @@ def filterbank(rate: int) -> Spectra:
     return triangles
 
 
-def prepare(reference: Signal, rate: int) -> Spectra:
-    """The reference's mel power spectra, once for all codecs."""
-    mel: Spectra = power_spectra(reference, rate) @ filterbank(rate)
-    return mel
+def mel_spectra(signal: Signal, rate: int) -> Spectra:
+    spectra: Spectra = power_spectra(signal, rate) @ filterbank(rate)
+    return spectra
 
 
-def mel(reference: Signal, degraded: Signal, rate: int, spectra: Spectra) -> float:
+def prepare(reference: Signal, rate: int) -> tuple[Spectra, float]:
+    """The reference's log-mel spectra and their floor, once for all codecs."""
+    return above_floor(mel_spectra(reference, rate))
+
+
+def mel(reference: Signal, degraded: Signal, rate: int, prepared: tuple[Spectra, float]) -> float:
     """Mean absolute difference of the log-mel power spectra over 64 bands and all frames, in dB.
 
     Window and floor as in `_spectra`. Neural codec papers report an L1 of log-mel spectra too, each with bands, windows
     and floor of its own: such numbers do not compare with these.
     """
-    floor = floor_of(spectra)
-    return float(np.mean(np.abs(decibels(spectra, floor) - decibels(prepare(degraded, rate), floor))))
+    levels, floor = prepared
+    return float(np.mean(np.abs(levels - decibels(mel_spectra(degraded, rate), floor))))
 
 
 register(

@@ -1,4 +1,8 @@
-"""PESQ, wide and narrow band."""
+"""PESQ, wide and narrow band.
+
+Nothing is shared between codecs of one reference: the package scales both signals by the larger peak of the two before
+it rounds them to single precision, and levelling, filtering, alignment and comparison are one C function over globals.
+"""
 
 from __future__ import annotations
 

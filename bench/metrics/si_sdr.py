@@ -11,12 +11,18 @@ from ._metric import Metric, Signal
 LIMIT = 100.0
 
 
-def si_sdr(reference: Signal, degraded: Signal, rate: int) -> float:
-    """SI-SDR in dB, means removed, held within -100 and 100 dB (Le Roux et al., ICASSP 2019, eq. 4)."""
+def prepare(reference: Signal, rate: int) -> tuple[Signal, float]:
+    """The reference without its mean, and its energy, once for all codecs."""
     x = reference - np.mean(reference)
-    y = degraded - np.mean(degraded)
     # sums, not dot products: BLAS splits those over its threads and so rounds by their number
-    target = np.sum(y * x) / np.sum(np.square(x)) * x
+    return x, float(np.sum(np.square(x)))
+
+
+def si_sdr(reference: Signal, degraded: Signal, rate: int, prepared: tuple[Signal, float]) -> float:
+    """SI-SDR in dB, means removed, held within -100 and 100 dB (Le Roux et al., ICASSP 2019, eq. 4)."""
+    x, energy = prepared
+    y = degraded - np.mean(degraded)
+    target = np.sum(y * x) / energy * x
     signal = float(np.sum(np.square(target)))
     noise = float(np.sum(np.square(y - target)))
     if signal <= noise * 10 ** (-LIMIT / 10):
@@ -31,6 +37,7 @@ register(
         name="si_sdr",
         title="SI-SDR",
         function=si_sdr,
+        prepare=prepare,
         low=-LIMIT,
         high=LIMIT,
         ceiling=LIMIT,

@@ -143,7 +143,7 @@ def similarity(
     return float(total / bands)
 
 
-@njit(Tuple((float64, float64[:, ::1]))(PLANE, int64, PLANE, int64, int64, PLANE), cache=True, error_model="numpy")
+@kernel(Tuple((float64, float64[:, ::1]))(PLANE, int64, PLANE, int64, int64, PLANE))
 def compare(ref: Array, start: int, deg: Array, offset: int, frames: int, weights: Array) -> tuple[float, Array]:
     """The similarity of two patches of so many frames, one at `start` of a spectrogram, one at `offset` of another.
 
