@@ -8,7 +8,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ def changed(info: Mapping[str, Any]) -> list[str]:
     commit = git_commit()
     versions += [("commit", info.get("git") or "none", commit or "none")]
     return [f"{name}: {was} then, {is_now} now" for name, was, is_now in versions if was != is_now]
+
+
+def modules_wanted(info: Mapping[str, Any], given: Sequence[Path]) -> str:
+    """The options that load the codec modules of a run that were not given, by their file names; empty if all were."""
+    names = {path.name for path in given}
+    modules = [Path(source) for source in info.get("sources") or [] if Path(source).is_absolute()]
+    return " ".join(shlex.join(["--codec-module", str(path)]) for path in modules if path.name not in names)
+
+
+def weights_used(info: Mapping[str, Any]) -> list[str]:
+    """The users' own weights that a run used, as `codecs/_load.py` names them."""
+    return [source for source in info.get("sources") or [] if not Path(source).is_absolute()]
 
 
 def versions_of(codec: Codec) -> str:

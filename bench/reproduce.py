@@ -20,7 +20,7 @@ from .api import resolve
 from .files import TextError, read_text
 from .places import is_url
 from .plan import Plan, PlannedPoint, weights_of
-from .provenance import changed, versions_of
+from .provenance import changed, modules_wanted, versions_of
 from .seal import Key, Values, clip_values, clips_of, points_of, token_values
 from .store import FILE, Store
 from .suite import recorded_suite
@@ -70,6 +70,7 @@ def load_record(path: Path) -> Record:
     """
     if (path / FILE).exists():
         with closing(Store(path)) as store:
+            store.check()
             info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run")}
             return _record(path, info, path, points_of(store))
     file = path / "run.json" if path.is_dir() else path
@@ -119,10 +120,11 @@ def plan_again(
     Parameters
     ----------
     corpora : where they are here, instead of the run's.
-    codec_modules : adapters that have moved since; the run's of the same file name are not used.
+    codec_modules : the run's adapters, by the same file names. They are code, so a record alone does not run them.
 
     Raises
     ------
+    ReproduceError : a codec module of the run was not given.
     SuiteError, CorpusError, LoadError, DeviceError : something of the run is not here.
     """
     info = record.info
@@ -136,26 +138,26 @@ def plan_again(
         corpora=tuple(_anchored(spec, _corpus_path(spec), folder) for spec in suite.corpora),
         codecs=tuple(_anchored(spec, str(weights_of(spec)[1] or ""), folder) for spec in suite.codecs),
     )
-    given = {path.name for path in codec_modules}
-    recorded = [Path(source) for source in info.get("sources") or [] if Path(str(source)).is_absolute()]
+    if wanted := modules_wanted(info, codec_modules):
+        raise ReproduceError(f"the run used codec modules, which are code and not run unasked; give {wanted}")
     plan = resolve(
         suite,
         corpora=corpora,
         timing=timing,
-        codec_modules=[*codec_modules, *(path for path in recorded if path.name not in given)],
+        codec_modules=codec_modules,
         device=info.get("device") or "cpu",
         offline=offline,
         fetch_models=fetch_models,
         say=say,
     )
     if record.points is not None:
-        wanted = {(p["codec"], p["point"], p["content"]): p for p in record.points}
-        points = [p for p in plan.points if _key(p) in wanted]
-        notes += _points_changed(wanted, points)
+        then = {(p["codec"], p["point"], p["content"]): p for p in record.points}
+        points = [p for p in plan.points if _key(p) in then]
+        notes += _points_changed(then, points)
         plan = dataclasses.replace(plan, points=tuple(points))
-    then = {m["name"]: m["fingerprint"] for m in info.get("metrics") or []}
+    declared = {m["name"]: m["fingerprint"] for m in info.get("metrics") or []}
     for name, fingerprint in plan.metric_fingerprints.items():
-        if then.get(name, fingerprint) != fingerprint:
+        if declared.get(name, fingerprint) != fingerprint:
             notes.append(f"metric {name}: its code, or a library beneath, is another")
     return plan, notes
 

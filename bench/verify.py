@@ -17,7 +17,7 @@ from ..corpora._open import open_corpus
 from .executor import Failure
 from .places import Place, is_url
 from .pool import Pool
-from .provenance import changed
+from .provenance import changed, modules_wanted, weights_used
 from .recompute import RowTask, State, Verdict
 from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store, StoreError
 
@@ -68,7 +68,7 @@ def verify(
     sample : how many, of every operating point in turn; None for all.
     seed : of the choice.
     cache : where the bitstreams are, None to encode all anew.
-    codec_modules : adapters that the run used and that have moved since.
+    codec_modules : the adapters that the run used. They are code, so the run alone does not load them.
 
     Raises
     ------
@@ -77,11 +77,14 @@ def verify(
     """
     store = Store(run)
     try:
+        store.check()
         info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run")}
         keys = store.rows("SELECT corpus, clip, codec, point FROM results ORDER BY corpus, clip, codec, point")
         chosen = choose(keys, sample, seed)
         notes = changed(info)
-        sources = _loaded(codec_modules, info.get("sources") or [], notes)
+        if wanted := modules_wanted(info, codec_modules):
+            notes.append(f"the run used codec modules, which are code and not run unasked: give {wanted}")
+        sources = _loaded(codec_modules, weights_used(info), notes)
         device = _device(info.get("device") or "cpu", notes)
         tasks = _tasks(store, chosen, info, cache, notes)
     finally:
@@ -114,7 +117,7 @@ def choose(rows: Sequence[Row], sample: int | None, seed: int) -> list[Row]:
 
 
 def _loaded(given: Sequence[Path], recorded: Sequence[str], notes: list[str]) -> list[str]:
-    """The codec modules and weights that are loaded now. Raises LoadError for one that was given."""
+    """The codec modules that were given, and the weights of the run, loaded. Raises LoadError for a module."""
     sources = []
     for path in given:
         source = str(path.expanduser().resolve())
@@ -142,7 +145,7 @@ def _device(device: str, notes: list[str]) -> str:
 def _tasks(
     store: Store, chosen: Sequence[Row], info: Mapping[str, Any], cache: Path | None, notes: list[str]
 ) -> list[RowTask]:
-    places = _Places(info.get("suite") or {}, notes)
+    places = _Places(info.get("suite") or {}, Path(info.get("directory") or "."), notes)
     metrics = tuple((m["name"], m["fingerprint"]) for m in info.get("metrics") or [])
     tasks = []
     for row in sorted(chosen, key=lambda row: tuple(row.values())):  # a worker keeps the clip that it had last
@@ -167,15 +170,18 @@ def _one(store: Store, query: str, *values: object) -> Row:
 
 
 class _Places:
-    """Where the clips of a run are: as it says or, on another machine, where its corpora are now."""
+    """Where the clips of a run are: as it says, from here or the folder where it was made; or, on another machine,
+    where its corpora are now."""
 
-    def __init__(self, suite: Mapping[str, Any], notes: list[str]) -> None:
-        self._suite, self._notes = suite, notes
+    def __init__(self, suite: Mapping[str, Any], folder: Path, notes: list[str]) -> None:
+        self._suite, self._folder, self._notes = suite, folder, notes
         self._items: dict[tuple[str, str], Place] | None = None
 
     def of(self, clip: ClipRow) -> str:
         if is_url(clip.path) or Path(clip.path).exists():
             return clip.path
+        if (self._folder / clip.path).exists():
+            return str(self._folder / clip.path)
         if self._items is None:
             self._items = {}
             for spec in self._suite.get("corpora") or []:

@@ -74,7 +74,10 @@ def again(*args, quiet=True):
 
 def test_a_run_comes_out_again_or_is_said_not_to(made, tmp_path, capsys, monkeypatch):
     cache = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
-    assert again(made) == 0
+    assert again(made) == 2
+    module = made.parent / "rounds.py"
+    assert f"give --codec-module '{module}'" in capsys.readouterr().err
+    assert again(made, "--codec-module", module) == 0
     shown = capsys.readouterr()
     assert "Equal: all values of 1 clips, 1 results, 1 scores, 1 rows of tokens" in shown.out
     assert "without the cache" in shown.err
@@ -87,22 +90,26 @@ def test_a_run_comes_out_again_or_is_said_not_to(made, tmp_path, capsys, monkeyp
         assert one.get("rows_sha256") == two.get("rows_sha256")
         assert one.get("clips_sha256") == two.get("clips_sha256")
 
+    # Its rows hold, too, where the codec may be loaded.
+    assert main(["verify", str(made), "--jobs", "1", "--codec-module", str(module)]) == 0
+    assert "1 of 1 rows computed again: 1 hold" in capsys.readouterr().out
+
     # From run.json alone; the repeat is complete, and goes on where it is.
     record = tmp_path / "paper" / "run.json"
     record.parent.mkdir()
     shutil.copy(made / "run.json", record)
-    assert again(record, "--out", repeat) == 0
+    assert again(record, "--out", repeat, "--codec-module", module) == 0
     assert "The hash of all values is the same" in capsys.readouterr().out
 
     # A decoder that is another one: everything says so.
     monkeypatch.setenv("ROUNDS_SHIFT", "1")
-    assert again(made, "--out", tmp_path / "other", "--json") == 1
+    assert again(made, "--out", tmp_path / "other", "--json", "--codec-module", module) == 1
     shown = capsys.readouterr()
     assert "codec t_rounds: shift 0 then, shift 1 now" in shown.err
     found = json.loads(shown.out)
     assert {(d["key"][0], d["field"]) for d in found["differences"]} == {("result", "wave_sha256"), ("score", "value")}
     assert found["compared"] == {"clip": 1, "result": 1, "score": 1, "tokens": 1}
-    assert again(record, "--out", tmp_path / "other") == 1
+    assert again(record, "--out", tmp_path / "other", "--codec-module", module) == 1
     assert "The hash of all values is another" in capsys.readouterr().out
 
 

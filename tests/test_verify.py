@@ -183,6 +183,17 @@ def test_an_old_run_is_verified_as_far_as_its_codecs_are_the_same(tmp_path, caps
     assert {v["stream"] for v in found["verdicts"]} == {"encoded anew"}
 
 
+def test_code_that_a_run_names_is_not_run(run, tmp_path, capsys):
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    change = f"UPDATE run SET value = '{json.dumps([str(trap), 'encodec:/nowhere'])}' WHERE key = 'sources'"
+    assert main(["verify", str(copy(run, tmp_path / "run", change)), "--jobs", "1", "--sample", "1", "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert [n for n in notes if f"give --codec-module {trap}" in n]
+    assert [n for n in notes if "encodec:/nowhere" in n]
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_usage(tmp_path, capsys):
     assert main(["verify", str(tmp_path)]) == 2
     assert "is no run folder" in capsys.readouterr().err
