@@ -199,7 +199,8 @@ def _read_av(path: Path, start: float, seconds: float | None) -> tuple[Samples, 
 def to_pcm16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
     """Round to 16-bit PCM, clipped to its range; float full scale 1.0 is 32768."""
     scaled = np.clip(samples, -1, 1) * samples.dtype.type(32768)  # a power of two: exact
-    return np.minimum(np.rint(scaled), 32767).astype(np.int16)
+    rounded: NDArray[np.int16] = np.minimum(np.rint(scaled), 32767).astype(np.int16)
+    return rounded
 
 
 def from_pcm16(pcm: NDArray[np.int16]) -> Samples:
