@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -141,7 +140,8 @@ def slurm(tmp_path):
             host=host, port=free_port(), port2=free_port(), folder=folder, user=getpass.getuser(), cpus=os.cpu_count()
         )
     )
-    (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+    plugin = "cgroup/v1" if Path("/sys/fs/cgroup/freezer").is_dir() else "disabled"
+    (folder / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n")
     env = {"SLURM_CONF": str(folder / "slurm.conf")}
     munge = [*(str(found["munged"]), "-F", "-f", f"--key-file={key}", f"--socket={folder}/munge.socket")]
     munge += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
@@ -175,4 +175,3 @@ def test_slurm_itself(tmp_path, clips, local, slurm):
     outcome, _ = run(tmp_path / "run", clips, configured(tmp_path, "all", "['--mem']") | slurm)
     assert outcome["computed"] == count(tmp_path / "run") == CLIPS * POINTS
     assert tables(tmp_path / "run") == local
-    assert sys.executable
