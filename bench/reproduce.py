@@ -93,7 +93,7 @@ def _record(path: Path, info: Mapping[str, Any], folder: Path | None, points: An
     for key, shape in (shapes | {"directory": str}).items():
         if key in info and not isinstance(info[key], shape):
             raise ReproduceError(f"{path}: damaged: {key} is no {shape.__name__}")
-    for name, rows, keys in (("points", points, _POINT), ("metrics", info.get("metrics"), ("name", "fingerprint"))):
+    for name, rows, keys in (("points", points, _POINT), ("metrics", info.get("metrics"), ("name",))):
         if rows is None:
             continue
         if not isinstance(rows, list) or not all(isinstance(r, dict) and all(k in r for k in keys) for r in rows):
@@ -155,7 +155,7 @@ def plan_again(
         points = [p for p in plan.points if _key(p) in then]
         notes += _points_changed(then, points)
         plan = dataclasses.replace(plan, points=tuple(points))
-    declared = {m["name"]: m["fingerprint"] for m in info.get("metrics") or []}
+    declared = {m["name"]: m.get("fingerprint") for m in info.get("metrics") or []}
     for name, fingerprint in plan.metric_fingerprints.items():
         if declared.get(name, fingerprint) != fingerprint:
             notes.append(f"metric {name}: its code, or a library beneath, is another")

@@ -146,7 +146,7 @@ def _tasks(
     store: Store, chosen: Sequence[Row], info: Mapping[str, Any], cache: Path | None, notes: list[str]
 ) -> list[RowTask]:
     places = _Places(info.get("suite") or {}, Path(info.get("directory") or "."), notes)
-    metrics = tuple((m["name"], m["fingerprint"]) for m in info.get("metrics") or [])
+    metrics = tuple((m["name"], m.get("fingerprint", "")) for m in info.get("metrics") or [])
     tasks = []
     for row in sorted(chosen, key=lambda row: tuple(row.values())):  # a worker keeps the clip that it had last
         corpus, name, codec, label = row.values()
