@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +59,13 @@ class Stream:
         try:
             line, _, rest = blob.partition(b"\n")
             head = json.loads(line)
-            ends = list(itertools.accumulate(head["parts"]))
-            parts = [rest[end - size : end] for end, size in zip(ends, head["parts"], strict=True)]
-            return cls(tuple(Encoded.from_bytes(part) for part in parts), float(head["seconds"]))
-        except (ValueError, KeyError, TypeError):
+            ends = list(itertools.accumulate(head["parts"], initial=0))
+            parts = [rest[start:end] for start, end in itertools.pairwise(ends)]
+            seconds = float(head["seconds"])
+            if ends[-1] != len(rest) or not 0 < seconds < math.inf:
+                return None
+            return cls(tuple(Encoded.from_bytes(part) for part in parts), seconds)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
 

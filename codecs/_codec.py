@@ -44,6 +44,7 @@ Tokens. A codec with codebooks gives back, in `tokens`, the codes that an `Encod
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from abc import ABC, abstractmethod
@@ -144,17 +145,22 @@ class Encoded:
                 raise ValueError("bad magic")
             (size,) = struct.unpack_from("<I", blob, 4)
             head = json.loads(blob[8 : 8 + size])
-            at = 8 + size + int(head["setup"])
+            numbers = [head["rate"], head["channels"], head["setup"], *itertools.chain(*head["packets"])]
+            if not all(type(number) is int for number in numbers):
+                raise ValueError("a number that is not whole")
+            rate, channels, at = head["rate"], head["channels"], 8 + size + head["setup"]
+            if rate < 1 or channels < 1 or head["setup"] < 0:
+                raise ValueError(f"{rate} Hz, {channels} channels, {head['setup']} bytes of setup")
             setup, packets = blob[8 + size : at], []
             for length, bits in head["packets"]:
-                if length < 0 or at + length > len(blob):
-                    raise ValueError("cut short")
-                packets.append(Packet(blob[at : at + length], int(bits)))
+                if not 0 <= bits <= 8 * length or at + length > len(blob):
+                    raise ValueError("cut short, or more bits than bytes")
+                packets.append(Packet(blob[at : at + length], bits))
                 at += length
             if at != len(blob):
                 raise ValueError("trailing bytes")
-            return cls(tuple(packets), int(head["rate"]), int(head["channels"]), setup)
-        except (ValueError, KeyError, TypeError, struct.error, AttributeError) as error:
+            return cls(tuple(packets), rate, channels, setup)
+        except (ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
             raise ValueError(f"not an encoded clip: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """Fuzz a parser with atheris (libFuzzer, guided by coverage): `python tests/fuzz/fuzz.py TARGET [--seconds N]`.
 
 TARGET is one of `targets.py`, or all. Exit code 0: nothing found. What ends a target is written beside, as
-crash-TARGET-...; give it to `--input` to run it again.
+TARGET-crash-...; give it to `--input` to run it again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fuzz(name: str, seconds: int, corpus: Path) -> None:
     for number, seed in enumerate(TARGETS[name].seeds()):
         (corpus / f"seed{number}").write_bytes(seed)
     flags = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=3000", "-max_len=65536"]
-    atheris.Setup([sys.argv[0], *flags, f"-artifact_prefix=crash-{name}-", str(corpus)], TARGETS[name].run)
+    atheris.Setup([sys.argv[0], *flags, f"-artifact_prefix={name}-", str(corpus)], TARGETS[name].run)
     atheris.Fuzz()
 
 
