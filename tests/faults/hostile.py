@@ -49,8 +49,10 @@ def table(module: Any) -> str:
     """The section of the page of one test module: its docstring, and a line a case."""
     lines = [f"## {module.TITLE}", "", module.ABOUT.strip(), "", "| input | what happens |", "|---|---|"]
     for case in module.CASES:
-        what = f"refused: “{_plain(case.refused)}”" if case.refused else f"accepted: {case.gives}"
-        lines.append(f"| {case.name} | {what} |".replace("\n", " "))
+        gives = getattr(module, "GIVES", "{}").format(case.gives)
+        what = f"refused: “{_plain(case.refused)}”" if case.refused else f"accepted: {gives}"
+        line = f"| {case.name} | {what} |"
+        lines.append("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
     return "\n".join(lines) + "\n"
 
 

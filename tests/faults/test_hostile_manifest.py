@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files of Linux"
 
 TITLE = "Manifests and folders"
 ABOUT = "`bench run --corpus FILE` ends with exit code 2 and the message before anything is computed."
+GIVES = "the clips {}"
 
 
 def csv(text, encoding="utf-8"):
