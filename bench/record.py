@@ -28,7 +28,10 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
             for reason in PASSING:
                 store.delete("scores", {"reason": reason})
         keys = {(clip.item.corpus, clip.item.id): clip.key for clip in plan.clips}
+        out_of_reach = {(clip.item.corpus, clip.item.id) for clip in plan.clips if clip.error}
         for row in store.rows("SELECT corpus, clip, content, key FROM clips"):
+            if (row["corpus"], row["clip"]) in out_of_reach:
+                continue  # what it gave when it could be read still holds
             if keys.get((row["corpus"], row["clip"])) != row["key"]:
                 for table in ("clips", "results", "scores"):
                     store.delete(table, {"corpus": row["corpus"], "clip": row["clip"]})

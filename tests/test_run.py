@@ -157,6 +157,26 @@ def test_a_codec_that_can_no_longer_run_keeps_what_it_gave(tmp_path, monkeypatch
     assert (tmp_path / "r" / "scores.csv").read_bytes() == first
 
 
+def test_a_clip_that_is_out_of_reach_keeps_what_it_gave(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        sf.write(folder / f"{name}.wav", rng.uniform(-0.5, 0.5, 16000), 16000)
+    manifest = folder / "clips.csv"
+    manifest.write_text("file,id\na.wav,a\nb.wav,b\n")
+    args = ("--corpus", str(manifest), "--codecs", "g711_mulaw", "--metrics", "si_sdr", "--no-timing", "--out", "r")
+    assert main(["run", *args, "--quiet"]) == 0
+    before = rows("r", "SELECT * FROM scores"), rows("r", "SELECT * FROM results"), rows("r", "SELECT * FROM clips")
+    (folder / "a.wav").rename(folder / "elsewhere.wav")
+    assert main(["run", *args, "--quiet"]) == 0
+    assert (
+        rows("r", "SELECT * FROM scores"),
+        rows("r", "SELECT * FROM results"),
+        rows("r", "SELECT * FROM clips"),
+    ) == before
+
+
 def test_a_folder_holds_one_plan(tmp_path, capsys):
     assert bench("--codecs", "t_good@10", "--limit", "1", "--out", "r", *FAST) == 0
     assert bench("--codecs", "t_good@14", "--limit", "1", "--out", "r", *FAST) == 2
