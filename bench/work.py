@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from .remote import read_clip
 
 if TYPE_CHECKING:
     from .plan import Plan, PlannedClip, PlannedPoint
+
+#: set in workers on other machines than the driver's: only the driver's machine opens the cache's index
+NO_INDEX = "CODECBENCH_NO_INDEX"
 
 #: reasons of a missing score that another attempt or machine might not give again: never cached, tried again on request
 PASSING = tuple(r.value for r in (Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED))
@@ -206,7 +210,9 @@ def _reference(path: Place, start: float, seconds: float | None, sha256: str) ->
 
 @functools.cache
 def _index(folder: Path) -> Index | None:
-    """A cache that cannot be opened is none."""
+    """A cache that cannot be opened is none; nor is that of another machine, which may lie on a network file system."""
+    if os.environ.get(NO_INDEX):
+        return None
     try:
         return Index(folder)
     except CacheError:

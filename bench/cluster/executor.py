@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import platform
 import queue
 import time
 import uuid
@@ -91,7 +92,7 @@ class DaskExecutor:
         task = facts_task(plan)
         self._facts = task.run(lambda _: None)
         run = uuid.uuid4().hex[:12]
-        self._setup = worker.Setup(run, timeout, tuple(plan.sources), plan.device, task, self._facts)
+        self._setup = worker.Setup(run, platform.node(), timeout, tuple(plan.sources), plan.device, task, self._facts)
         self._blob = pickle.dumps(self._setup)
         self._local: Pool | None = None  # for timing on this machine
         self._numbers = itertools.count()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.process
+import os
 import pickle
 import platform
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 from ..executor import Task
 from ..pool import Pool
+from ..work import NO_INDEX
 from .versions import FactsTask
 
 #: seconds after which a bundle's tasks that have not begun are given back: results arrive soon, and no worker is left
@@ -28,9 +30,11 @@ BUDGET = 20.0
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker must know of a run. run : names it; facts : the driver's; the rest as in `Pool`."""
+    """What a worker must know of a run. run : names it; host : the driver's; facts : the driver's; the rest as in
+    `Pool`."""
 
     run: str
+    host: str
     timeout: float
     sources: tuple[str, ...]
     device: str
@@ -95,6 +99,8 @@ def _pool(setup: Setup, share: int | None) -> tuple[Pool, Mapping[str, str]]:
         # Dask starts its workers as daemons unless its configuration says otherwise, and Python lets a daemon have no
         # children, because they would outlive it. Ours do not: they end when the pipe from their parent does.
         multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        if platform.node() != setup.host:
+            os.environ[NO_INDEX] = "1"
         _pools[me] = (setup.run, Pool(1, setup.timeout, setup.sources, setup.device, share))
     pool = _pools[me][1]
     if setup.run not in _facts:
