@@ -216,7 +216,7 @@ class DaskExecutor:
             self._again.append(bundle)
             return None
         except Exception as error:  # no task's fault: what a task raises is a Failure
-            raise _cannot_run(error) from error
+            raise ClusterLost(_cannot_run(error)) from error
         if answer.refused:
             self._say(f"a worker on {answer.host} is sent away\n{self._why([answer])}")
             self._at.send_away(answer.address)
@@ -268,7 +268,7 @@ class DaskExecutor:
             except (CancelledError, *AWAY):
                 continue  # it died, or is slow: every worker is compared again before its first task
             except Exception as error:
-                raise _cannot_run(error) from error
+                raise ClusterError(_cannot_run(error)) from error
             if answer.refused:
                 refused.append(answer)
         self._at.client.cancel(futures, force=True)
@@ -284,10 +284,8 @@ class DaskExecutor:
         return "\n".join([*dict.fromkeys(errors), *([table(self._facts, facts)] if facts else [])])
 
 
-def _cannot_run(error: Exception) -> ClusterError:
-    return ClusterError(
-        f"a worker cannot run codecbench ({type(error).__name__}: {error}); install the same version there as here"
-    )
+def _cannot_run(error: Exception) -> str:
+    return f"a worker cannot run codecbench ({type(error).__name__}: {error}); install the same version there as here"
 
 
 def bundles(tasks: Iterable[Task], size: int) -> Iterator[_Bundle]:
