@@ -60,9 +60,10 @@ def wrong(db: sqlite3.Connection, columns: Columns) -> Iterator[str]:
         except (ValueError, TypeError, RecursionError):
             yield f"the value {key!r} of its table run is no JSON"
             continue
-        if value is not None and not isinstance(value, _RUN.get(key, object)):
+        expected = _RUN.get(key)
+        if expected and value is not None and not isinstance(value, expected):
             yield f"the value {key!r} of its table run is of another type"
-        elif key == "metrics" and not all(_is_metric(each) for each in value or []):
+        elif key == "metrics" and value and not all(map(_is_metric, value)):
             yield "the value 'metrics' of its table run does not describe metrics"
     for (text,) in db.execute("PRAGMA quick_check(1)"):
         if text != "ok":
