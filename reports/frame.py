@@ -75,8 +75,8 @@ def read(run_dir: Path) -> Run:
         for table in ("clips", "points", "results", "scores", "timings", "tokens", "checks"):
             columns = store.rows(f"PRAGMA table_info({table})")
             key = ", ".join(c["name"] for c in columns if c["pk"])
-            rows = store.rows(f"SELECT * FROM {table} ORDER BY {key}")
-            tables[table] = pd.DataFrame(rows, columns=[c["name"] for c in columns])
+            found = store.columns(f"SELECT * FROM {table} ORDER BY {key}")
+            tables[table] = pd.DataFrame(found if any(found.values()) else None, columns=list(found))
     finally:
         store.close()
     return Run(info, **tables)
