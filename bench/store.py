@@ -390,6 +390,7 @@ class Store:
     def close(self) -> None:
         """Fold the write-ahead log into the file and close it."""
         with contextlib.suppress(*_DAMAGED):  # a reader holds it, or the folder is read-only
+            self._db.execute("PRAGMA busy_timeout=1000")  # readers may be long
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock:
