@@ -56,9 +56,16 @@ def load_checkpoint(takes: str, path: Path) -> str:
     if not os.path.exists(path):
         raise LoadError(f"{source}: there is no such file or folder")
     try:
+        for file in path.iterdir() if path.is_dir() else [path]:
+            if not file.is_dir():
+                regular_size(file)
         made = codec.with_weights(path)
+    except OSError as error:
+        raise LoadError(f"{source}: {error.filename}: {error.strerror or error}") from error
     except CodecError as error:
         raise LoadError(f"{source}: {error}") from error
+    except Exception as error:  # an adapter's bug, or weights that its library did not foresee
+        raise LoadError(f"{source}: {type(error).__name__}: {error}") from error
     if made.name not in registry:
         registry.register(made)
     loaded[source] = [made.name]

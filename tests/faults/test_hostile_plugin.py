@@ -12,12 +12,12 @@ import threading
 import pytest
 from codecbench.bench.cli import main
 from codecbench.codecs import _load, registry
-from codecbench.codecs._load import LoadError, load_module, loaded
+from codecbench.codecs._load import LoadError, load, load_module, loaded
 from faults.hostile import Case
 
 pytestmark = [pytest.mark.usefixtures("forget_codecs"), pytest.mark.skipif(sys.platform != "linux", reason="Linux")]
 
-TITLE = "Plug-ins (`--codec-module FILE`)"
+TITLE = "Plug-ins (`--codec-module FILE`) and weights (`--codecs NAME:PATH`)"
 ABOUT = """
 Exit code 2 and the message before anything is computed; what the file registered before its error is taken back. A file
 that is accepted but cannot describe its codec leaves the codec unavailable, with the reason. The module runs in the
@@ -73,6 +73,16 @@ def link(target):
         return folder / "mine.py"
 
     return make
+
+
+def weights(make, takes="soundstream"):
+    """What `make` makes, as weights of the user's own."""
+    return lambda folder: f"{takes}:{make(folder)}"
+
+
+def folder_with_fifo(folder):
+    os.mkfifo(folder / "config.json")
+    return folder
 
 
 CASES = (
@@ -190,6 +200,20 @@ CASES = (
         lambda folder: folder / ("x" * 5000 + ".py"),
         r"not a Python file \(File name too long\)",
     ),
+    Case("weights: nothing there", weights(lambda folder: folder / "none"), r"there is no such file or folder"),
+    Case("weights: empty file", weights(module("", "x.safetensors")), r"is not a SoundStream model of this version"),
+    Case("weights: text", weights(module("text" * 99, "x.safetensors")), r"is not a SoundStream model of this version"),
+    Case(
+        "weights: a header of 2^63 bytes",
+        weights(module(b"\xff" * 7 + b"\x7f{}", "x.safetensors")),
+        r"not a SoundStream",
+    ),
+    Case("weights: a FIFO", weights(fifo), r"mine\.py: a FIFO, not a file"),
+    Case("weights: a link to /dev/zero", weights(link("/dev/zero")), r"/dev/zero: a device, not a file"),
+    Case("weights: a folder for a codec of one file", weights(folder_of_that_name), r"mine\.py: Is a directory"),
+    Case("weights: a folder with a FIFO", weights(folder_with_fifo, "encodec"), r"config\.json: a FIFO, not a file"),
+    Case("weights: a file for a codec of a folder", weights(module(""), "encodec"), r"no config\.json"),
+    Case("weights: for a codec that takes none", weights(module(""), "opus"), r"no codec takes weights as 'opus'"),
 )
 
 
@@ -203,9 +227,10 @@ def test_plugin(case, tmp_path, capsys):
     path, before = case.make(tmp_path), registry.names()
     if case.refused:
         with pytest.raises(LoadError) as error:
-            load_module(path)
+            load(path) if isinstance(path, str) else load_module(path)
         assert re.search(case.refused, str(error.value)), error.value
-        assert path.stem in str(error.value) or os.path.realpath(path) in str(error.value)
+        file = str(path)[str(path).index("/") :]
+        assert any(part in str(error.value) for part in (os.path.basename(file), os.path.realpath(file)))
         assert registry.names() == before
         assert str(path) not in loaded
     else:
@@ -215,7 +240,7 @@ def test_plugin(case, tmp_path, capsys):
         assert main(["check", "codec", "mine"]) == 1
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.refused][::12], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.refused and "weights" not in c.name][::12], ids=str)
 def test_the_command_says_the_same(case, tmp_path, capsys):
     path = str(case.make(tmp_path))
     for command in (["run", "--dry-run"], ["check", "codec"]):
