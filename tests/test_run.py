@@ -229,6 +229,10 @@ def hostile(tmp_path):
     (folder / "truncated.flac").write_bytes(blob[: len(blob) // 2])
     (folder / "empty.wav").write_bytes(b"")
     (folder / "text.wav").write_text("this is not audio")
+    blob = (folder / "good.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(blob[: len(blob) // 2])
+    os.mkfifo(folder / "fifo.wav")
+    (folder / "zeros.wav").symlink_to("/dev/zero")
     (folder / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     blob = (folder / "whole.flac").read_bytes()
     (folder / os.fsdecode(b"caf\xe9.flac")).write_bytes(blob)
@@ -246,6 +250,7 @@ def test_hostile_folder_every_file_is_a_row(hostile):
     assert len(frame) == files * 2
     frame = frame[frame.codec == "opus"].set_index("clip")
     failed = {"empty": "empty", "text": "not readable", "truncated": "truncated", "nan": "NaN", "gone": "No such file"}
+    failed |= {"cut": "truncated", "fifo": "a FIFO, not a file", "zeros": "a device, not a file"}
     if os.geteuid() != 0:  # root may read everything
         failed["secret"] = "Permission denied"
     clips = {r["clip"]: r for r in rows("r", "SELECT * FROM clips")}
@@ -288,6 +293,8 @@ def test_hostile_folder_every_file_is_a_row(hostile):
         (["--metrics", "peskq"], "no metric named 'peskq'"),
         (["--metrics", ","], "--metrics ',' names nothing"),
         (["--corpus", "/no/such/folder"], "/no/such/folder"),
+        (["--corpus", "~nobody-here"], "neither a corpus nor a path"),
+        (["--seed", "-1"], "seed is -1"),
         (["--codec-module", "/no/such.py"], "not a Python file"),
     ],
 )

@@ -13,6 +13,17 @@ def positive(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
 
 
+def seconds(text: str) -> float:
+    """A number of seconds above 0, for `type=` of argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if 0 < value < 1e9:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+
+
 def names(text: str) -> list[str]:
     """What stands between the commas."""
     return [name.strip() for name in text.split(",") if name.strip()]

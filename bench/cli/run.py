@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import _reproduce
-from ._arguments import names, positive
+from ._arguments import names, positive, seconds
 from ._console import emit_json, err, out
 from ._executor import add_executor, contradiction, make_executor
 from ._signals import ended_by_signals, exit_code
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
     add_executor(how)
     how.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for codecs that can use a GPU (cpu)")
-    how.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds one stage may take (300)")
+    how.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="seconds one stage may take (300)")
     how.add_argument("--no-cache", action="store_true", help="neither use nor fill the cache")
     how.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on with what is there")
     how.add_argument("--retry-failed", action="store_true", help="try again what failed before")
