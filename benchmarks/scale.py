@@ -64,8 +64,8 @@ def _unit_result(unit: Any) -> Any:
     return UnitResult("", "", coded, scores, (16000, 5.0, 1), 0.1)
 
 
-def plan_of(clips: int) -> Any:
-    """`clips` clips of 40 speakers at 40 points."""
+def plan_of(clips: int, codecs: int = CODECS) -> Any:
+    """`clips` clips of 40 speakers at five points of each codec."""
     from codecbench.bench.fingerprint import metric_fingerprint
     from codecbench.bench.metrics import registry
     from codecbench.bench.plan import Plan, PlannedClip, PlannedPoint
@@ -100,10 +100,9 @@ def plan_of(clips: int) -> Any:
         )
         for i in range(clips)
     ]
-    codecs = [Free(f"free{i}") for i in range(CODECS)]
     points = [
         PlannedPoint(codec, point, "speech", f"{codec.name} {point.label}", "")
-        for codec in codecs
+        for codec in (Free(f"free{i}") for i in range(codecs))
         for point in codec.points
     ]
     metrics = tuple(registry.get(name) for name in METRICS)
@@ -188,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", default="25,250,2620", metavar="N,N", help="sizes; 40 rows a clip (25,250,2620)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table into this Markdown file")
     parser.add_argument("--step", choices=["run", "report"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -196,7 +196,12 @@ def main() -> None:
         print(json.dumps({**steps[args.step](int(args.clips), args.folder), "mb": peak()}))
         return
     rows = measure([int(clips) for clips in args.clips.split(",")])
-    print(table(rows))
+    text = table(rows)
+    print(text)
+    if args.docs:
+        from figures import fill
+
+        fill(args.docs, "scale", text)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
 

@@ -1,6 +1,6 @@
 """What the throughput benchmark compares: floor, script and harness, each a program of its own that writes JSON.
 
-    python benchmarks/sides.py floor|script|harness CLIPS OUTPUT [FOLDER JOBS]
+    python benchmarks/sides.py floor|script|harness CLIPS OUTPUT [FOLDER JOBS [OPTION ...]]
 
 All three code the same clips at the same points and score them with the same metrics.
 
@@ -159,8 +159,9 @@ def _cpu() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def harness(clips: int, folder: str, jobs: str) -> dict[str, Any]:
-    """Runs `bench run`; the CPU of driver and workers at the start of each phase, and all scores."""
+def harness(clips: int, folder: str, jobs: str, *changes: str) -> dict[str, Any]:
+    """Runs `bench run` with some options changed; the CPU of driver and workers at the start of each phase, and all
+    scores."""
     from codecbench.bench.cli import _progress, main
     from codecbench.bench.store import Store
 
@@ -174,7 +175,7 @@ def harness(clips: int, folder: str, jobs: str) -> dict[str, Any]:
 
     _progress.Reporter.update = noted  # type: ignore[method-assign]
     given = ["--codecs", ",".join(CODECS), "--metrics", ",".join(METRICS), "--limit", str(clips), "--jobs", jobs]
-    code = main(["run", "--suite", "speech", *given, "--no-timing", "--offline", "--quiet", "--out", folder])
+    code = main(["run", "--suite", "speech", *given, "--no-timing", "--offline", "--quiet", "--out", folder, *changes])
     if code:
         raise RuntimeError(f"bench run ended with exit code {code}")
     marks.append(("end", family_cpu()))

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from figures import fill
 from turns import Program, take_turns
 
 HERE = Path(__file__).parent
@@ -151,15 +152,24 @@ def main() -> None:
     parser.add_argument("--small-clips", type=int, default=2, help="of the small run, for the fixed cost (2)")
     parser.add_argument("--repeat", action="store_true", help="what runs cost after the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table into this Markdown file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         if args.repeat:
             facts = repeat(args.clips, Path(root))
-            print(f"fresh: {facts['fresh']:.1f} s of CPU\n\n| then | of the first run |\n|---|---|")
-            print("\n".join(f"| {name} | {value:.2%} |" for name, value in facts["ratios"].items()))
+            lines = [
+                f"The first run took {facts['fresh']:.1f} s of CPU.",
+                "",
+                "| then | CPU of the first run's |",
+                "|---|---|",
+            ]
+            text = "\n".join([*lines, *(f"| {name} | {value:.1%} |" for name, value in facts["ratios"].items())])
         else:
             facts = compare(args.clips, args.script_clips, args.small_clips, Path(root))
-            print(table(facts))
+            text = table(facts)
+    print(text)
+    if args.docs:
+        fill(args.docs, "repeat" if args.repeat else "throughput", text)
     if args.json:
         args.json.write_text(json.dumps(facts, indent=1))
 
