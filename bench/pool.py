@@ -42,6 +42,7 @@ NEAR = 0.75
 TAIL = 2000
 #: seconds between two looks at the workers that mean that the driver itself was stopped
 PAUSE = 2.0
+_GOES_ON = object()
 
 
 @dataclass
@@ -127,7 +128,7 @@ class Pool:
             self._weigh(busy)
             for worker in busy:
                 outcome = self._listen(worker)
-                if outcome is not None:
+                if outcome is not _GOES_ON:
                     task, worker.task, worker.stage = worker.task, None, ""
                     assert task is not None
                     failed = isinstance(outcome, Failure) and outcome.kind != "raised"
@@ -220,7 +221,7 @@ class Pool:
                 worker.heavy = held if held > self._share else 0
 
     def _listen(self, worker: _Worker) -> Any:
-        """The outcome of the worker's task, None while it goes on."""
+        """The outcome of the worker's task, or _GOES_ON."""
         self._look()
         self._read(worker)
         try:
@@ -249,7 +250,7 @@ class Pool:
             return self._failure(worker, "crashed", f"the worker took {took} of memory, and its share is {share}")
         if time.monotonic() > worker.deadline:
             return self._failure(worker, "timeout", f"no end after {self._timeout:g} s")
-        return None
+        return _GOES_ON
 
     def _look(self) -> None:
         """Give all tasks the time that passed since the workers were looked at last, if that is much: the driver was

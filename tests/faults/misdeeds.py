@@ -251,7 +251,7 @@ class Misdeed:
 
     def run(self, stage):
         stage(f"doing {self.name}")
-        return globals()[self.name]() or self.name
+        return globals()[self.name]()
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_what_a_worker_printed_stands_with_its_failure(monkeypatch, capfd):
     monkeypatch.setattr(pool, "ATTEMPTS", 1)
     with Pool(1, 60.0) as one:
         done = [value for _, value in one.results([Misdeed("prints"), Misdeed("exits"), Misdeed("says_and_dies")])]
-    assert done[0] == "prints"
+    assert done[0] is None
     assert "printed" not in done[1].detail, "it was another task that printed"
     assert done[2].detail.endswith("exit code 7\nit printed: assertion x > 0 failed in encoder.c")
     assert capfd.readouterr() == ("", "")
