@@ -120,7 +120,7 @@ def real_scheduler(threads: int) -> Iterator[tuple[str, int]]:
 def cost_in_dask(bundles: int) -> tuple[float, float, float]:
     """CPU seconds a bundle of driver and scheduler, and wall seconds a bundle."""
     from codecbench.bench.cluster import worker
-    from codecbench.bench.cluster.executor import BUNDLE
+    from codecbench.bench.cluster.bundles import BUNDLE
 
     plan = plan_of(max(1, bundles * BUNDLE // 40))
     worker.run = answer_at_once
@@ -145,11 +145,11 @@ class Cluster:
         self.threads, self.client = workers, self
         self._costs, self._extra = costs, extra
         self._free = [(0.0, number) for number in range(workers)]  # when each worker has done all that it was given
-        self._events: list[tuple[float, int, Any]] = []
+        self._events: list[tuple[float, int, Any, bytes]] = []
         self._numbers = itertools.count()
         self._rng = random.Random(7)
         self._mark = time.process_time()
-        self.now, self.idle, self.worked, self.busy = 0.0, 0.0, 0.0, 0.0
+        self.now, self.worked, self.busy = 0.0, 0.0, 0.0
 
     def look(self) -> bool:
         return True
@@ -167,20 +167,19 @@ class Cluster:
         heapq.heappush(self._free, (end, number))
         self.worked += spent
         blob = pickle.dumps(Answer("simulated", "", tuple(_result(task) for task in tasks[:done])))
-        heapq.heappush(self._events, (end + LATENCY, next(self._numbers), key))
+        heapq.heappush(self._events, (end + LATENCY, next(self._numbers), key, blob))
         self._mark = time.process_time()  # what the simulation took is not the driver's
-        return Future(key, blob)
+        return Future()
 
     def cancel(self, futures: Any, force: bool) -> None:
         pass
 
     def get(self, timeout: float) -> Any:
-        """The key of the next bundle that comes back; the driver waits for it, or it for the driver."""
+        """The next bundle that comes back, key and answer; the driver waits for it, or it for the driver."""
         self._charge(0.0)
-        when, _, key = heapq.heappop(self._events)
-        self.idle += max(0.0, when - self.now)
+        when, _, key, blob = heapq.heappop(self._events)
         self.now = max(self.now, when)
-        return key
+        return key, pickle.loads(blob)
 
     def _charge(self, extra: float) -> None:
         mark = time.process_time()
@@ -189,16 +188,10 @@ class Cluster:
 
 
 class Future:
-    """A result that is there when it is asked for."""
-
-    def __init__(self, key: Any, blob: bytes) -> None:
-        self.key, self._blob = key, blob
+    """Nobody waits for it: its result is an event."""
 
     def add_done_callback(self, function: Any) -> None:
         pass
-
-    def result(self, timeout: float) -> Any:
-        return pickle.loads(self._blob)
 
 
 def simulate(workers: int, clips: int, costs: list[float], extra: float) -> dict[str, float]:
@@ -229,7 +222,7 @@ def simulate(workers: int, clips: int, costs: list[float], extra: float) -> dict
 
 
 def main() -> None:
-    from codecbench.bench.cluster.executor import BUNDLE
+    from codecbench.bench.cluster.bundles import BUNDLE
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder, for the costs of its units")

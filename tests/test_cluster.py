@@ -15,7 +15,8 @@ from pool_tasks import Task
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 from codecbench.bench.cluster import ClusterError, ClusterLost, worker  # noqa: E402
-from codecbench.bench.cluster.executor import BUNDLE, DaskExecutor, bundles  # noqa: E402
+from codecbench.bench.cluster.bundles import BUNDLE, bundles  # noqa: E402
+from codecbench.bench.cluster.executor import DaskExecutor  # noqa: E402
 from codecbench.bench.cluster.versions import facts_task, source_hash, table  # noqa: E402
 
 

@@ -23,7 +23,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,26 +31,23 @@ from ..executor import Failure, Task, Timed
 from ..plan import Plan
 from ..pool import Pool
 from . import ClusterError, ClusterLost, worker
+from .bundles import Bundle, bundles
 from .connection import AWAY, Connection
 from .versions import facts_task, table
 
-#: tasks of a bundle, at most
-BUNDLE = 8
 #: bundles under way a thread of a worker: one that it runs, one that waits there
 AHEAD = 2
 #: stages that a task may have, for the time after which it is given again; and seconds that all else may take
 STAGES, GRACE = 16, 120.0
 
 
-@dataclass(frozen=True)
-class _Bundle:
-    tasks: tuple[Task, ...]
-    first: bool = False  # before all others
+#: results that are fetched at the same time
+FETCHERS = 16
 
 
 @dataclass
 class _Sent:
-    bundle: _Bundle
+    bundle: Bundle
     future: Any
     since: float
 
@@ -98,7 +95,7 @@ class DaskExecutor:
         self._numbers = itertools.count()
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sent: dict[Any, _Sent] = {}
-        self._again: deque[_Bundle] = deque()
+        self._again: deque[Bundle] = deque()
         self._host = ""  # that gave the last answer
 
     def __enter__(self) -> DaskExecutor:
@@ -109,6 +106,7 @@ class DaskExecutor:
                 stack.callback(started.close, timeout=10)
                 address = str(started.scheduler_address)
             self._at = Connection(address, self._say, self._patience)
+            self._fetchers = stack.enter_context(ThreadPoolExecutor(FETCHERS, "results"))
             stack.callback(self._leave)
             self._at.wait_for_workers()
             self._check_workers()
@@ -134,11 +132,11 @@ class DaskExecutor:
 
     def submit(self, task: Task) -> None:
         """A task that goes first; call it while `results` runs."""
-        self._again.append(_Bundle((task,), first=True))
+        self._again.append(Bundle((task,), first=True))
 
     def results(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
         """As `Executor.results`."""
-        coming = bundles(tasks, BUNDLE)
+        coming = bundles(tasks)
         try:
             while True:
                 self._fill(coming)
@@ -155,7 +153,7 @@ class DaskExecutor:
             if self._local is None:
                 self._local = Pool(1, self._setup.timeout, self._setup.sources, self._setup.device)
             return self._local.alone(task)
-        self._again.append(_Bundle((task,)))
+        self._again.append(Bundle((task,)))
         while True:
             on = [self._at.find(self._timing_on, GRACE)] if self._timing_on else None
             if self._again:
@@ -163,7 +161,7 @@ class DaskExecutor:
             for _, value in self._next():
                 return Timed(value, self._host, bool(on))
 
-    def _fill(self, coming: Iterator[_Bundle]) -> None:
+    def _fill(self, coming: Iterator[Bundle]) -> None:
         """Give bundles until enough are under way."""
         self._look()
         while len(self._sent) < max(1, AHEAD * self._at.threads):
@@ -172,58 +170,67 @@ class DaskExecutor:
                 return
             self._send(bundle)
 
-    def _send(self, bundle: _Bundle, workers: list[str] | None = None) -> None:
+    def _send(self, bundle: Bundle, workers: list[str] | None = None) -> None:
         key = (f"codecbench-{self._setup.run}", next(self._numbers))
         tasks = pickle.dumps(bundle.tasks)
         future = self._at.client.submit(
             worker.run, self._blob, tasks, key=key, pure=False, priority=int(bundle.first), workers=workers
         )
         self._sent[key] = _Sent(bundle, future, time.monotonic())
-        future.add_done_callback(lambda done: self._done.put(done.key))
+        future.add_done_callback(self._fetch)
+
+    def _fetch(self, future: Any) -> None:
+        """Let a result come, beside others: on a slow link each takes a while."""
+        with contextlib.suppress(RuntimeError):  # the run is over
+            self._fetchers.submit(self._bring, future)
+
+    def _bring(self, future: Any) -> None:
+        try:
+            self._done.put((future.key, future.result(timeout=30)))
+        except Exception as error:
+            self._done.put((future.key, error))
 
     def _next(self) -> Iterator[tuple[Task, Any]]:
         """Results that have come; none after a second without."""
         try:
-            sent = self._sent.pop(self._done.get(timeout=1.0), None)
+            key, outcome = self._done.get(timeout=1.0)
         except queue.Empty:
             self._look()
             return
+        sent = self._sent.pop(key, None)
         if sent is None:
             return  # given again meanwhile
         tasks = sent.bundle.tasks
-        answer = self._answer(sent)
+        answer = self._answer(sent.bundle, outcome)
         if isinstance(answer, Failure):
             yield from ((task, answer) for task in tasks)
         elif answer:
             if rest := tasks[len(answer.values) :]:  # together, or one by one where workers have nothing to do
                 idle = len(self._sent) < self._at.threads
-                self._again.extend([_Bundle((task,)) for task in rest] if idle else [_Bundle(rest)])
+                self._again.extend([Bundle((task,)) for task in rest] if idle else [Bundle(rest)])
             yield from zip(tasks, answer.values, strict=False)
 
-    def _answer(self, sent: _Sent) -> worker.Answer | Failure | None:
+    def _answer(self, bundle: Bundle, outcome: worker.Answer | Exception) -> worker.Answer | Failure | None:
         """What came of a bundle; None if it is given again."""
         from distributed import KilledWorker
 
-        bundle = sent.bundle
-        try:
-            answer: worker.Answer = sent.future.result(timeout=30)
-        except KilledWorker as error:
+        if isinstance(outcome, KilledWorker):
             if len(bundle.tasks) == 1:
-                return Failure("crashed", "", f"its Dask worker died, {error.allowed_failures + 1} times")
-            self._again.extend(_Bundle((task,)) for task in bundle.tasks)  # each for itself
+                return Failure("crashed", "", f"its Dask worker died, {outcome.allowed_failures + 1} times")
+            self._again.extend(Bundle((task,)) for task in bundle.tasks)  # each for itself
             return None
-        except (CancelledError, *AWAY):  # the scheduler, or the worker that had the result, is gone
+        if isinstance(outcome, (CancelledError, *AWAY)):  # the scheduler, or the worker that had it, is gone
             self._again.append(bundle)
             return None
-        except Exception as error:  # no task's fault: what a task raises is a Failure
-            raise ClusterLost(_cannot_run(error)) from error
-        if answer.refused:
-            self._say(f"a worker on {answer.host} is sent away\n{self._why([answer])}")
-            self._at.send_away(answer.address)
+        if isinstance(outcome, Exception):  # no task's fault: what a task raises is a Failure
+            raise ClusterLost(_cannot_run(outcome)) from outcome
+        if outcome.refused:
+            self._say(f"a worker on {outcome.host} is sent away\n{self._why([outcome])}")
+            self._at.send_away(outcome.address)
             self._again.append(bundle)
             return None
-        self._host = answer.host
-        return answer
+        self._host = outcome.host
+        return outcome
 
     def _look(self) -> None:
         """Give again what the cluster has lost, or has had for too long."""
@@ -286,10 +293,3 @@ class DaskExecutor:
 
 def _cannot_run(error: Exception) -> str:
     return f"a worker cannot run codecbench ({type(error).__name__}: {error}); install the same version there as here"
-
-
-def bundles(tasks: Iterable[Task], size: int) -> Iterator[_Bundle]:
-    """Consecutive tasks of one group, at most `size` at a time; taken from `tasks` when they are asked for."""
-    for _, group in itertools.groupby(tasks, key=lambda task: task.group):
-        while some := tuple(itertools.islice(group, size)):
-            yield _Bundle(some)
