@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from . import memory
-from .executor import Failure, Task, Timed
+from .executor import ExecutorError, Failure, Task, Timed
 from .worker import serve
 
 #: one thread a worker: codecs and metrics are compared at one thread, and BLAS threads only get in each other's way
@@ -232,7 +232,7 @@ class Pool:
                 if kind == "raised":
                     return self._failure(worker, "raised", value)
                 if kind == "broken":
-                    raise RuntimeError(f"a worker could not start:\n{value}")
+                    raise ExecutorError(f"a worker could not start: {value}")
                 if kind == "worn":
                     worker.worn = True
                 else:

@@ -133,12 +133,16 @@ def serve(pipe: Connection, driver: Connection, output: Connection, sources: Seq
     try:
         from ..codecs import registry
         from ..codecs._device import choose
-        from ..codecs._load import load
+        from ..codecs._load import LoadError, load
 
         choose(device)
         registry.names()
-        for source in sources:
-            load(source)
+        try:
+            for source in sources:
+                load(source)
+        except LoadError as error:  # the file of a user, and no fault of ours: without a traceback
+            send("broken", str(error))
+            return
     except Exception as error:
         send("broken", told(error))
         return

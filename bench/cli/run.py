@@ -145,7 +145,8 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
     from ...reports.terminal import print_summary
     from ..api import now, physical_cores, run_plan
     from ..cache import CacheError, cache_folder
-    from ..cluster import ClusterError, ClusterLost
+    from ..cluster import ClusterLost
+    from ..executor import ExecutorError
     from ..runner import Settings
     from ..store import StoreError
     from ._progress import Reporter
@@ -164,12 +165,12 @@ def _execute(args: argparse.Namespace, plan: Plan, folder: Path) -> int:
         executor = make_executor(args, plan)
         with ended_by_signals(), Reporter(err, quiet=args.quiet or args.json) as reporter:
             outcome = run_plan(plan, folder, settings, resume=args.resume, progress=reporter.update, executor=executor)
-    except (StoreError, CacheError, ClusterError) as error:
-        err.print(f"bench run: {error}", style="red", markup=False)
-        return 2
     except ClusterLost as error:
         err.print(f"\n{error}\nwhat is done is kept in {folder}; go on with: {command}", markup=False)
         return 1
+    except (StoreError, CacheError, ExecutorError) as error:
+        err.print(f"bench run: {error}", style="red", markup=False)
+        return 2
     except KeyboardInterrupt as error:
         with suppress(OSError):  # the terminal may be gone
             err.print(f"\ninterrupted; what is done is kept in {folder}\ngo on with: {command}", markup=False)

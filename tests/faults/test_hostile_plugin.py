@@ -272,3 +272,17 @@ def test_one_that_ends_the_process_ends_it(tmp_path):
     path = module("import os; os._exit(7)\n")(tmp_path)
     command = [sys.executable, "-m", "codecbench.bench", "run", "--dry-run", "--codec-module", str(path)]
     assert subprocess.run(command, timeout=60).returncode == 7
+
+
+def test_one_that_fails_in_workers_only(tmp_path, capsys):
+    """Its file was changed after the plan was made, say."""
+    only = (
+        "import multiprocessing\nif multiprocessing.current_process().name != 'MainProcess': raise ValueError('here')\n"
+    )
+    path = module(f"{only}{GOOD}register(Mine())\n")(tmp_path)
+    args = ["--codecs", "mine", "--metrics", "stoi", "--limit", "1", "--no-timing", "--out", str(tmp_path / "run")]
+    assert main(["run", "--codec-module", str(path), *args]) == 2
+    said = capsys.readouterr().err
+    assert "a worker could not start" in said
+    assert "mine.py:2: ValueError: here" in said.replace("\n", "")
+    assert "Traceback" not in said
