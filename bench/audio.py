@@ -32,6 +32,10 @@ _CLAIM_RF64 = re.compile(r"Calculated frame count (\d+) does not match value fro
 Samples = NDArray[np.float32]
 
 
+class _NoLength(Exception):
+    """A file that libsndfile cannot seek in, since its header does not tell its length; FFmpeg reads it."""
+
+
 class AudioError(Exception):
     """A file that cannot be read as audio; the message names the file and what is wrong."""
 
@@ -98,14 +102,16 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Clip:
     try:
         try:
             samples, rate = _read_soundfile(path, start, seconds)
-        except sf.LibsndfileError as first:
+        except (sf.LibsndfileError, _NoLength) as first:
             try:
                 samples, rate = _read_av(path, start, seconds)
             except MemoryError:
                 raise
             except Exception as second:
                 why = getattr(second, "strerror", None) or second
-                raise AudioError(f"{path}: not readable as audio ({first.error_string}; {why})") from second
+                raise AudioError(
+                    f"{path}: not readable as audio ({getattr(first, 'error_string', first)}; {why})"
+                ) from second
     except MemoryError as error:
         raise AudioError(f"{path}: too long for the memory here; give max_seconds, or cut it into clips") from error
     if not RATES[0] <= rate <= RATES[1]:
@@ -124,7 +130,7 @@ def _read_soundfile(path: Path, start: float, seconds: float | None) -> tuple[Sa
     with sf.SoundFile(os.fsencode(path)) as file:  # bytes: a name need not be UTF-8
         rate = int(file.samplerate)
         if file.frames > _ENDLESS:  # FLAC that went to a pipe: libsndfile cannot seek in it, not even to read on
-            return _read_av(path, start, seconds)
+            raise _NoLength("its header does not tell its length")
         first = round(start * rate)
         wanted = max(0, file.frames - first) if seconds is None else round(seconds * rate)
         wanted = min(wanted, max(0, file.frames - first))

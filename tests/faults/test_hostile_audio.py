@@ -134,6 +134,11 @@ def claims(total):
     return coded(name="x.flac", change=change)
 
 
+def hollow(blob):
+    """The header of a FLAC file that does not tell its length, and no audio; found by fuzzing."""
+    return blob[:21] + bytes([blob[21] & 0xF0]) + bytes(200)
+
+
 def half(blob):
     return blob[: len(blob) // 2]
 
@@ -163,6 +168,7 @@ CASES = (
     Case("WAV from a pipe, which claims 4 GB", raw(wav(claim=0xFFFFFFFF)), gives="16000 samples"),
     Case("WAV that claims 2 GB less than a pipe would", raw(wav(claim=0x70000000)), r"truncated, its header claims"),
     Case("FLAC from a pipe, of unknown length", claims(0), gives="16000 samples"),
+    Case("FLAC of unknown length, all zeros behind", coded(name="x.flac", change=hollow), r"not readable as audio"),
     Case("FLAC that claims 2^36 samples", claims(2**36 - 1), r"damaged or truncated"),
     Case("WAV with an odd byte at its end", raw(wav(PCM[:-1])), gives="15999 samples"),
     Case("WAV and other bytes behind it", raw(wav() + b"junk" * 100), gives="16000 samples"),
