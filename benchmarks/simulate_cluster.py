@@ -1,6 +1,7 @@
 """Where a driver saturates: 1,000 simulated workers with recorded unit costs against the real driver.
 
     python benchmarks/simulate_cluster.py RUN [--clips 2620] [--workers 10,100,1000,4000] [--bundles 1500]
+        [--docs docs/performance.md]
 
 Two steps. The first sends bundles through a real scheduler, a process of its own, to workers that answer at once, and
 gives the CPU time a bundle that driver and scheduler need. The second is a discrete-event simulation of clips x 40
@@ -117,8 +118,8 @@ def real_scheduler(threads: int) -> Iterator[tuple[str, int]]:
             process.wait()
 
 
-def cost_in_dask(bundles: int) -> tuple[float, float, float]:
-    """CPU seconds a bundle of driver and scheduler, and wall seconds a bundle."""
+def cost_in_dask(bundles: int) -> tuple[float, float]:
+    """CPU seconds a bundle of driver and scheduler."""
     from codecbench.bench.cluster import worker
     from codecbench.bench.cluster.bundles import BUNDLE
 
@@ -127,12 +128,11 @@ def cost_in_dask(bundles: int) -> tuple[float, float, float]:
     with real_scheduler(32) as (address, pid), tempfile.TemporaryDirectory() as folder:
         executor = executor_of(plan, address)
         with executor:
-            own, theirs, wall = time.process_time(), cpu_of(pid), time.monotonic()
+            own, theirs = time.process_time(), cpu_of(pid)
             rows = drive(plan, contextlib.nullcontext(executor), Path(folder))
             own, theirs = time.process_time() - own, cpu_of(pid) - theirs
-            wall = time.monotonic() - wall
     count = rows / BUNDLE
-    return own / count, theirs / count, wall / count
+    return own / count, theirs / count
 
 
 # Step 2: many workers, simulated.
@@ -229,27 +229,36 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2620, metavar="N", help="40 rows a clip (2620)")
     parser.add_argument("--workers", default="10,100,1000,4000", metavar="N,N", help="numbers of simulated workers")
     parser.add_argument("--bundles", type=int, default=1500, metavar="N", help="through the real scheduler (1500)")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="write the table into this Markdown file")
     args = parser.parse_args()
     costs = recorded(args.run)
     mean = sum(costs) / len(costs)
-    print(f"{len(costs)} recorded units, {mean:.2f} s on average\n")
-    driver, scheduler, wall = cost_in_dask(args.bundles)
-    print(f"through a real scheduler, a bundle of {BUNDLE} rows, of no cost to the workers:")
-    print(f"driver {1e3 * driver:.1f} ms CPU, scheduler {1e3 * scheduler:.1f} ms CPU, {1e3 * wall:.1f} ms in all\n")
+    driver, scheduler = cost_in_dask(args.bundles)
     bare = simulate(10, max(1, args.bundles * BUNDLE // 40), costs, 0.0)["row_ms"] * BUNDLE / 1e3
     extra = max(0.0, driver - bare)
-    print("| workers | rows | hours | rows a second | driver busy | workers busy | driver ms a row |")
-    print("|---|---|---|---|---|---|---|")
+    lines = [
+        "| workers | rows | hours | rows a second | driver busy | workers busy | driver ms a row |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rate = 0.0
     for workers in map(int, args.workers.split(",")):
         one = simulate(workers, args.clips, costs, extra)
         rate = max(rate, 1e3 / one["row_ms"])
-        print(
+        lines.append(
             f"| {workers:,} | {one['rows']:,.0f} | {one['seconds'] / 3600:.2f} | {one['rate']:.0f}"
             f" | {one['driver']:.0%} | {one['workers_busy']:.0%} | {one['row_ms']:.2f} |"
         )
-    print(f"\nthe driver can write {rate:.0f} rows a second: as many as {rate * mean:,.0f} workers give")
-    print(f"the scheduler can pass on {BUNDLE / scheduler:.0f} rows a second")
+    text = "\n".join(lines) + (
+        f"\n\nUnits of {mean:.2f} s on average ({len(costs)} recorded). Through a real scheduler a bundle of {BUNDLE} rows"
+        f" takes {1e3 * driver:.1f} ms of CPU in the driver and {1e3 * scheduler:.1f} ms in the scheduler. The driver can"
+        f" write {rate:.0f} rows a second, what {rate * mean:,.0f} workers give; the scheduler can pass on"
+        f" {BUNDLE / scheduler:.0f}."
+    )
+    print(text)
+    if args.docs:
+        from figures import fill
+
+        fill(args.docs, "cluster", text)
 
 
 if __name__ == "__main__":
