@@ -70,5 +70,5 @@ def test_what_is_no_run_folder_is_refused(tmp_path):
     db = sqlite3.connect(tmp_path / FILE)
     db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(StoreError, match="version 99.*pip install -U"):
+    with pytest.raises(StoreError, match=r"version 99.*pip install -U"):
         Store(tmp_path)
