@@ -73,6 +73,7 @@ def test_deadly_codecs_cost_their_own_rows(bench):
     assert reasons == names
 
 
+@pytest.mark.slow
 def test_clips_that_change_during_a_run_are_not_scored(tmp_path):
     clips = make_clips(tmp_path / "clips", 5)
     shutil.copytree(clips, tmp_path / "before")

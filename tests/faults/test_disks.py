@@ -95,6 +95,7 @@ def calm(tmp_path_factory, bench):
     return tables(root / "run")
 
 
+@pytest.mark.slow
 def test_full_disk_of_the_store(tmp_path, bench, calm):
     with disk(tmp_path / "disk", "4m") as small:
         process = bench.under_way(small / "run", tmp_path / "cache")

@@ -93,6 +93,7 @@ def test_a_stopped_driver_goes_on_and_nothing_times_out(tmp_path):
     assert json.loads(out)["failed"] == 0
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_folder_is_refused(run, tmp_path):
     first = run()
     wait_for_rows(first, tmp_path / "run", 1)
