@@ -30,7 +30,7 @@ class Connection:
         for name in ("distributed", "distributed.client", "distributed.scheduler", "distributed.nanny"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what happens is said here, once
         self.address, self._say, self._patience = address, say, patience
-        self._threads, self._looked = 0, 0.0
+        self._threads = 0
         try:
             self.client = self._connect(10.0)
         except ClusterLost as error:
@@ -46,12 +46,10 @@ class Connection:
         return threads
 
     def look(self) -> bool:
-        """Look after the cluster, once a second; False if the scheduler was gone, and all that it knew with it.
+        """Look after the cluster; False if the scheduler was gone, and all that it knew with it.
 
         Raises ClusterLost if it stays away.
         """
-        if time.monotonic() - self._looked <= 1.0:
-            return True
         before, there = self._threads, True
         try:
             if self.client.status != "running":
@@ -64,7 +62,6 @@ class Connection:
             self.client = self._connect(self._patience)
             self._threads = sum(self.workers().values())
             self._say(f"the scheduler at {self.address} is back")
-        self._looked = time.monotonic()
         if before and not self._threads:
             self._say(f"no worker is left; waiting for one, started by: dask worker {self.address}")
         return there

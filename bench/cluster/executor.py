@@ -97,6 +97,7 @@ class DaskExecutor:
         self._sent: dict[Any, _Sent] = {}
         self._again: deque[Bundle] = deque()
         self._host = ""  # that gave the last answer
+        self._looked = 0.0
 
     def __enter__(self) -> DaskExecutor:
         with contextlib.ExitStack() as stack:
@@ -233,8 +234,12 @@ class DaskExecutor:
         return outcome
 
     def _look(self) -> None:
-        """Give again what the cluster has lost, or has had for too long."""
-        there, now = self._at.look(), time.monotonic()
+        """Once a second: give again what the cluster has lost, or has had for too long."""
+        now = time.monotonic()
+        if now - self._looked < 1.0:
+            return
+        there = self._at.look()
+        self._looked = now
         if not there:
             late = dict(self._sent)
         elif self._at.threads:
