@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Literal
 
 from . import memory
+from .board import Board
 from .executor import ExecutorError, Failure, Task, Timed
 from .worker import serve
 
@@ -51,10 +52,11 @@ class _Worker:
     pipe: Connection
     life: Connection  # the worker ends when this is closed
     output: Connection | None  # what it prints; None after its end
+    board: Board
     task: Task | None = None
     attempt: int = 1
     group: str = ""
-    stage: str = ""
+    since: float = 0.0  # the stage that the deadline is of began
     deadline: float = 0.0
     printed: bytes = b""
     heavy: int = 0  # bytes of memory, of one that took too much
@@ -122,14 +124,14 @@ class Pool:
             busy = [worker for worker in self._workers if worker.task is not None]
             if not busy:
                 return
-            soonest = min(worker.deadline for worker in busy)
+            soonest = min(self._due(worker) for worker in busy)
             ears = [ear for worker in busy for ear in (worker.pipe, worker.output) if ear]
             wait(ears, timeout=max(0.0, min(soonest - time.monotonic(), 1.0)))
             self._weigh(busy)
             for worker in busy:
                 outcome = self._listen(worker)
                 if outcome is not _GOES_ON:
-                    task, worker.task, worker.stage = worker.task, None, ""
+                    task, worker.task = worker.task, None
                     assert task is not None
                     failed = isinstance(outcome, Failure) and outcome.kind != "raised"
                     if failed or worker.worn or memory.resident(worker.process.pid) > NEAR * self._share:
@@ -156,7 +158,8 @@ class Pool:
                 return
             worker = idle.pop() if idle else self._start()
             worker.task, worker.attempt, worker.group = task, attempt, task.group
-            worker.deadline, worker.printed = time.monotonic() + self._timeout, b""
+            worker.board.write("")
+            worker.printed = b""
             with contextlib.suppress(OSError):  # it died idle: noticed by _listen
                 worker.pipe.send(task)
 
@@ -194,7 +197,8 @@ class Pool:
         dies, life = self._context.Pipe(duplex=False)
         output, prints = self._context.Pipe(duplex=False)
         os.set_blocking(output.fileno(), False)
-        given = (theirs, dies, prints, *self._start_with)
+        board = Board(self._context)
+        given = (theirs, dies, prints, board, *self._start_with)
         before = {name: os.environ.get(name) for name in THREADS}
         os.environ.update(THREADS)
         try:
@@ -208,7 +212,7 @@ class Pool:
                     os.environ[name] = value
         for end in (theirs, dies, prints):
             end.close()
-        worker = _Worker(process, ours, life, output)
+        worker = _Worker(process, ours, life, output, board)
         self._workers.append(worker)
         return worker
 
@@ -233,10 +237,7 @@ class Pool:
                     return self._failure(worker, "raised", value)
                 if kind == "broken":
                     raise ExecutorError(f"a worker could not start: {value}")
-                if kind == "worn":
-                    worker.worn = True
-                else:
-                    worker.stage, worker.deadline = value, time.monotonic() + self._timeout
+                worker.worn = True  # the kind that is left
             dead = worker.process.exitcode is not None
         except (EOFError, OSError):
             dead = True
@@ -248,9 +249,16 @@ class Pool:
         if worker.heavy:
             took, share = (f"{size / 1e9:.2f} GB" for size in (worker.heavy, self._share))
             return self._failure(worker, "crashed", f"the worker took {took} of memory, and its share is {share}")
-        if time.monotonic() > worker.deadline:
+        if time.monotonic() > self._due(worker):
             return self._failure(worker, "timeout", f"no end after {self._timeout:g} s")
         return _GOES_ON
+
+    def _due(self, worker: _Worker) -> float:
+        """When its stage must have ended."""
+        if worker.board.since != worker.since:
+            worker.since = worker.board.since
+            worker.deadline = worker.since + self._timeout
+        return worker.deadline
 
     def _look(self) -> None:
         """Give all tasks the time that passed since the workers were looked at last, if that is much: the driver was
@@ -259,7 +267,7 @@ class Pool:
         missed, self._looked = now - self._looked, now
         if missed > PAUSE:
             for worker in self._workers:
-                worker.deadline += missed
+                worker.deadline = self._due(worker) + missed
 
     def _read(self, worker: _Worker) -> None:
         """Take what the worker printed."""
@@ -274,7 +282,7 @@ class Pool:
     def _failure(self, worker: _Worker, kind: Literal["raised", "crashed", "timeout"], detail: str) -> Failure:
         self._read(worker)
         printed = worker.printed.decode(errors="replace").strip()
-        return Failure(kind, worker.stage, f"{detail}\nit printed: {printed}" if printed else detail)
+        return Failure(kind, worker.board.stage, f"{detail}\nit printed: {printed}" if printed else detail)
 
     def _end(self, worker: _Worker) -> None:
         worker.pipe.close()

@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from .board import Board
+
 #: threads or child processes of a worker that is worn
 MANY = 64
 
@@ -104,14 +106,17 @@ def told(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip() + "\n" + "".join(traceback.format_exception(error))
 
 
-def serve(pipe: Connection, driver: Connection, output: Connection, sources: Sequence[str], device: str) -> None:
-    """Receive a task; send stages, then its value or what it raised; until the driver is gone.
+def serve(
+    pipe: Connection, driver: Connection, output: Connection, board: Board, sources: Sequence[str], device: str
+) -> None:
+    """Receive a task; send its value or what it raised; until the driver is gone.
 
     Parameters
     ----------
-    pipe : tasks come, (kind, value) goes: "stage", "worn", then "value" or "raised"; "broken" instead of all.
+    pipe : tasks come, (kind, value) goes: "worn", then "value" or "raised"; "broken" instead of all.
     driver : see `end_with`.
     output : what codecs print goes there.
+    board : the stages of a task go there.
     sources, device : see `pool.Pool`.
     """
     end_with(driver)
@@ -120,14 +125,18 @@ def serve(pipe: Connection, driver: Connection, output: Connection, sources: Seq
         Path("/proc/self/oom_score_adj").write_text("500")
     me = os.getpid()
 
-    def send(kind: str, value: Any) -> None:
+    def only_parent() -> None:
         if os.getpid() != me:  # a codec forked, and the child came back here: the task is its parent's
             os._exit(0)
+
+    def send(kind: str, value: Any) -> None:
+        only_parent()
         pipe.send((kind, value))
 
     def stage(name: str) -> None:
+        only_parent()
         seed()
-        send("stage", name)
+        board.write(name)
 
     surroundings = Surroundings(output.fileno())
     try:

@@ -249,10 +249,10 @@ def main() -> None:
             f" | {one['driver']:.0%} | {one['workers_busy']:.0%} | {one['row_ms']:.2f} |"
         )
     text = "\n".join(lines) + (
-        f"\n\nUnits of {mean:.2f} s on average ({len(costs)} recorded). Through a real scheduler a bundle of {BUNDLE} rows"
-        f" takes {1e3 * driver:.1f} ms of CPU in the driver and {1e3 * scheduler:.1f} ms in the scheduler. The driver can"
-        f" write {rate:.0f} rows a second, what {rate * mean:,.0f} workers give; the scheduler can pass on"
-        f" {BUNDLE / scheduler:.0f}."
+        f"\n\nUnits of {mean:.2f} s on average ({len(costs)} recorded). Through a real scheduler a bundle of"
+        f" {BUNDLE} rows takes {1e3 * driver:.1f} ms of CPU in the driver and {1e3 * scheduler:.1f} ms in the"
+        f" scheduler. The driver can write {rate:.0f} rows a second, what {rate * mean:,.0f} workers give; the"
+        f" scheduler can pass on {BUNDLE / scheduler:.0f}."
     )
     print(text)
     if args.docs:

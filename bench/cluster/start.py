@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import Any
 
@@ -37,14 +38,14 @@ def slurm_cluster(workers: int) -> Any:
     Raises ClusterError if dask-jobqueue is not installed, or its configuration names no cores and memory.
     """
     try:
-        from dask_jobqueue import SLURMCluster  # type: ignore[attr-defined]
+        jobqueue: Any = importlib.import_module("dask_jobqueue")
     except ImportError as error:
         raise ClusterError(f"dask-jobqueue is not installed ({error}): pip install 'codecbench[slurm]'") from error
     try:
-        cluster = SLURMCluster()
+        cluster = jobqueue.SLURMCluster()
     except (ValueError, TypeError) as error:
         raise ClusterError(
             f"no Slurm cluster: {error}\nset jobqueue.slurm in ~/.config/dask/jobqueue.yaml (see docs/cluster.md)"
         ) from error
-    cluster.scale(workers)  # type: ignore[no-untyped-call]
+    cluster.scale(workers)
     return cluster
