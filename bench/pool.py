@@ -159,6 +159,7 @@ class Pool:
             worker = idle.pop() if idle else self._start()
             worker.task, worker.attempt, worker.group = task, attempt, task.group
             worker.board.write("")
+            self._read(worker)
             worker.printed = b""
             with contextlib.suppress(OSError):  # it died idle: noticed by _listen
                 worker.pipe.send(task)
@@ -270,9 +271,11 @@ class Pool:
                 worker.deadline = self._due(worker) + missed
 
     def _read(self, worker: _Worker) -> None:
-        """Take what the worker printed."""
-        if worker.output:
-            with contextlib.suppress(BlockingIOError):
+        """Take what the worker printed, as much as a pipe holds."""
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(16):
+                if not worker.output:
+                    return
                 new = os.read(worker.output.fileno(), 1 << 16)
                 worker.printed = (worker.printed + new)[-TAIL:]
                 if not new:  # it closed its end

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -166,6 +167,10 @@ def test_folder_of_another_user(clips):
         args = command(Path(folder) / "run", "--corpus", f"{folder}/clips", "--codecs", "g711_mulaw")
         nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         env = environment(Path("/tmp/nowhere"), HOME="/tmp", MPLCONFIGDIR="/tmp")
+        if subprocess.run(
+            [*nobody, sys.executable, "-c", "import codecbench.bench"], env=env, capture_output=True
+        ).returncode:
+            pytest.skip("another user cannot read the installed package")
         code, err = ended(start([*nobody, *args], env))
         assert "cannot be written (Permission denied); give another --out" in err
         assert code == 2
