@@ -21,8 +21,8 @@ Codes = NDArray[np.uint16]
 
 #: frames that are coded at once at most: two seconds, which bounds the memory and costs no time
 BLOCK = 150
-#: a frame is coded in float64 where its margin is less; float32 moves latents by a third of it at most, measured
-UNSURE = 2e-6
+#: a frame is coded in float64 where its margin is less: three times the largest of those that float32 coded otherwise
+UNSURE = 6e-7
 
 
 @contextmanager
