@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,9 @@ class Runs:
             workers |= set(children(process.pid))
             if after and time.monotonic() - began > after:
                 alive = [pid for pid in workers if not left([pid], 0)]
-                os.kill(alive[worker % len(alive)] if alive and worker is not None else process.pid, signal.SIGKILL)
-                after, self.struck = 0.0, self.struck + 1
+                with suppress(ProcessLookupError):  # it ended in this moment: the next look takes another
+                    os.kill(alive[worker % len(alive)] if alive and worker is not None else process.pid, signal.SIGKILL)
+                    after, self.struck = 0.0, self.struck + 1
             time.sleep(0.02)
         _, err = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), err
