@@ -24,7 +24,7 @@ from .metrics import Metric, evaluate
 from .metrics import registry as metrics
 from .metrics._metric import ReferenceCache
 from .pipeline import code
-from .store import CheckRow
+from .rows import CheckRow
 
 #: check -> (codec, points from worst to best, metrics that must put them in that order)
 ORDERS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 def replace(path: Path, data: bytes) -> None:
     """Write a file beside its place and move it there, so that neither a reader, a crash nor a full disk meets it half
     written. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # other machines may write there, too
     try:
         temporary.write_bytes(data)
         temporary.replace(path)

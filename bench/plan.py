@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from .metrics import Metric
 from .metrics import registry as metrics
 from .places import is_url
 from .remote import local
+from .sampling import in_turn
 from .suite import Suite, SuiteError
 
 #: files fetched at a time
@@ -39,6 +38,11 @@ class PlannedPoint:
     fingerprint: str
     unavailable: str
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """(codec, label, content), which names it in the store."""
+        return self.codec.name, self.point.label, self.content
+
 
 @dataclass(frozen=True)
 class PlannedClip:
@@ -48,6 +52,11 @@ class PlannedClip:
     sha256: str
     seconds: float | None
     error: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """(corpus, id), which names it in the store."""
+        return self.item.corpus, self.item.id
 
     @property
     def key(self) -> str:
@@ -69,7 +78,7 @@ class Plan:
 
     def digest(self) -> str:
         """Names what is measured, whatever the versions: a run folder holds one plan; 64 hex digits."""
-        labels = [[p.codec.name, p.point.label, p.content] for p in self.points]
+        labels = [list(point.key) for point in self.points]
         return digest(self.suite.digest(), self.sources, labels, *([] if self.device == "cpu" else [self.device]))
 
     @property
@@ -176,17 +185,7 @@ def limit(items: Sequence[Item], clips: int | None, seed: int) -> list[Item]:
     """At most so many items, from as many speakers as possible, the same ones for the same seed; in their order."""
     if clips is None or clips >= len(items):
         return list(items)
-    rng = random.Random(seed)
-    speakers: dict[str, deque[Item]] = defaultdict(deque)
-    for item in rng.sample(list(items), len(items)):
-        speakers[item.speaker or item.id].append(item)
-    turns = deque(speakers.values())
-    taken: set[str] = set()
-    while len(taken) < clips:
-        speaker = turns.popleft()
-        taken.add(speaker.popleft().id)
-        if speaker:
-            turns.append(speaker)
+    taken = {item.id for item in in_turn(items, lambda item: item.speaker or item.id, clips, seed)}
     return [item for item in items if item.id in taken]
 
 

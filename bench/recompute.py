@@ -20,15 +20,15 @@ from ..codecs import registry as codecs
 from .audio import AudioError, Clip
 from .cache import Files
 from .executor import Stage
-from .fingerprint import codec_fingerprint, digest, metric_fingerprint
+from .fingerprint import codec_fingerprint, metric_fingerprint
 from .metrics import Reason
 from .metrics import registry as metrics
 from .metrics._metric import ReferenceCache
 from .pipeline import Stream, decode, encode
 from .provenance import versions_of
 from .remote import read_clip
-from .store import ClipRow, PointRow, ResultRow, ScoreRow
-from .work import score_value
+from .rows import ClipRow, PointRow, ResultRow, ScoreRow
+from .work import coded_key, score_value, wave_key
 
 State = Literal["holds", "differs", "unchecked"]
 #: reasons of a unit or score that says of the machine, not of codec or metric
@@ -135,11 +135,10 @@ class RowTask:
 
     def _stream(self, codec: Codec, point: Point, clip: Clip) -> tuple[Stream, str, str]:
         """What was sent, how it was had, and of a stored one the key that a row made from it has."""
-        blob = Files(self.cache).get_stream(digest("coded", self.clip.key, self.point.fingerprint))
+        blob = Files(self.cache).get_stream(coded_key(self.clip.key, self.point.fingerprint))
         stream = Stream.from_bytes(blob) if blob is not None else None
         if blob is not None and stream is not None:
-            sent = hashlib.sha256(blob).hexdigest()
-            return stream, "stored", digest("wave", sent, self.point.fingerprint, clip.rate, clip.length)
+            return stream, "stored", wave_key(blob, self.point.fingerprint, clip)
         return encode(codec, point, clip), "encoded anew", ""
 
     def _score(self, found: _Compared, reference: ReferenceCache, wave: Clip, other: str, stage: Stage) -> None:

@@ -9,7 +9,8 @@ from .cache import Index
 from .metrics import Reason
 from .plan import Plan, PlannedClip, PlannedPoint
 from .provenance import describe, git_commit, machine, packages, versions_of
-from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store
+from .rows import ClipRow, PointRow, ResultRow, ScoreRow
+from .store import Store
 from .tokens import FAILED as TOKENS_FAILED
 from .work import PASSING, ScoreValue, Unit, UnitResult
 
@@ -27,8 +28,8 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
                 store.delete("tokens", {"reason": reason})
             for reason in PASSING:
                 store.delete("scores", {"reason": reason})
-        keys = {(clip.item.corpus, clip.item.id): clip.key for clip in plan.clips}
-        out_of_reach = {(clip.item.corpus, clip.item.id) for clip in plan.clips if clip.error}
+        keys = {clip.name: clip.key for clip in plan.clips}
+        out_of_reach = {clip.name for clip in plan.clips if clip.error}
         for row in store.rows("SELECT corpus, clip, content, key FROM clips"):
             if (row["corpus"], row["clip"]) in out_of_reach:
                 continue  # what it gave when it could be read still holds
@@ -36,7 +37,7 @@ def reconcile(store: Store, plan: Plan, retry_failed: bool) -> None:
                 for table in ("clips", "results", "scores"):
                     store.delete(table, {"corpus": row["corpus"], "clip": row["clip"]})
                 store.delete("tokens", {"content": row["content"]})
-        planned = {(p.codec.name, p.point.label, p.content): p for p in plan.points}
+        planned = {point.key: point for point in plan.points}
         for row in store.rows("SELECT * FROM points"):
             point = planned.get((row["codec"], row["point"], row["content"]))
             if point and point.unavailable:
@@ -75,7 +76,7 @@ def describe_run(store: Store, plan: Plan, command: str, created: str, plan_dige
         missing = [p for p in plan.points if p.unavailable and (p.codec.name, p.point.label) in coded]
         store.put(_point_row(point) for point in plan.points if point not in missing)
         there = {(row["corpus"], row["clip"]) for row in store.rows("SELECT corpus, clip FROM clips")}
-        new = [clip for clip in plan.clips if (clip.item.corpus, clip.item.id) not in there]
+        new = [clip for clip in plan.clips if clip.name not in there]
         store.put(_clip_row(clip, None, "planned") for clip in new)
 
 

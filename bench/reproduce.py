@@ -71,7 +71,7 @@ def load_record(path: Path) -> Record:
     if (path / FILE).exists():
         with closing(Store(path)) as store:
             store.check()
-            info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run")}
+            info = store.info()
             return _record(path, info, path, points_of(store))
     file = path / "run.json" if path.is_dir() else path
     try:
@@ -152,7 +152,7 @@ def plan_again(
     )
     if record.points is not None:
         then = {(p["codec"], p["point"], p["content"]): p for p in record.points}
-        points = [p for p in plan.points if _key(p) in then]
+        points = [p for p in plan.points if p.key in then]
         notes += _points_changed(then, points)
         plan = dataclasses.replace(plan, points=tuple(points))
     declared = {m["name"]: m.get("fingerprint") for m in info.get("metrics") or []}
@@ -176,16 +176,12 @@ def _anchored(spec: str, path: str, folder: Path) -> str:
     return spec.replace(path, str(there), 1) if there.exists() and not Path(path).exists() else spec
 
 
-def _key(planned: PlannedPoint) -> tuple[str, str, str]:
-    return planned.codec.name, planned.point.label, planned.content
-
-
 def _points_changed(
     wanted: Mapping[tuple[str, str, str], Mapping[str, str]], points: Sequence[PlannedPoint]
 ) -> Iterator[str]:
     said: dict[str, list[str]] = {}
     for planned in points:
-        was = wanted[_key(planned)]
+        was = wanted[planned.key]
         if planned.unavailable:
             why = f"cannot run here: {planned.unavailable}"
         elif planned.fingerprint == was["fingerprint"]:
@@ -196,7 +192,7 @@ def _points_changed(
             why = "its code, or what it stands on in codecbench, is another"
         said.setdefault(f"codec {planned.codec.name}: {why}", []).append(planned.point.label)
     yield from said
-    for key in sorted(wanted.keys() - {_key(planned) for planned in points}):
+    for key in sorted(wanted.keys() - {planned.key for planned in points}):
         yield f"codec {' '.join(key)}: there is no such operating point now"
 
 

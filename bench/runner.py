@@ -158,13 +158,14 @@ def _run_units(
     store: Store, plan: Plan, cache: Path | None, executor: Executor, index: Index | None, progress: Progress
 ) -> int:
     """Returns the number of units that workers computed, rather than the store or the cache held."""
-    total, done, computed = len(plan.units()), 0, 0
-    clips: dict[tuple[str, str], PlannedClip] = {}  # of the units that are under way, and before
+    total, done, computed, changed = len(plan.units()), 0, 0, False
+    clips = {clip.name: clip for clip in plan.clips}
 
     def write(unit: Unit, result: UnitResult, index: Index | None) -> None:
-        nonlocal done
-        if store.get("written") is not False:
+        nonlocal done, changed
+        if not changed:
             _changes(store)
+            changed = True
         write_unit(store, index, clips[unit.corpus, unit.clip], unit, result)
         done += 1
         progress("clips x points", done, total)
@@ -178,7 +179,6 @@ def _run_units(
                 if (planned.codec.name, planned.point.label) in complete:
                     done += 1
                     continue
-                clips[clip.item.corpus, clip.item.id] = clip
                 unit = unit_of(plan, clip, planned, cache)
                 cached = _from_cache(unit, index) if index else None
                 if cached:
@@ -203,12 +203,11 @@ def _run_units(
 
 def _complete(store: Store, plan: Plan, clip: PlannedClip) -> set[tuple[str, str]]:
     """(codec, point) of the clip's units that have all their rows."""
-    key = (clip.item.corpus, clip.item.id)
     names = {metric.name for metric in plan.metrics_for(clip.item.content)}
     scored: dict[tuple[str, str], set[str]] = {}
-    for r in store.rows("SELECT codec, point, metric FROM scores WHERE corpus = ? AND clip = ?", *key):
+    for r in store.rows("SELECT codec, point, metric FROM scores WHERE corpus = ? AND clip = ?", *clip.name):
         scored.setdefault((r["codec"], r["point"]), set()).add(r["metric"])
-    results = store.rows("SELECT codec, point, status FROM results WHERE corpus = ? AND clip = ?", *key)
+    results = store.rows("SELECT codec, point, status FROM results WHERE corpus = ? AND clip = ?", *clip.name)
     units = [(r["codec"], r["point"], r["status"]) for r in results]
     return {(c, p) for c, p, status in units if status != "ok" or scored.get((c, p), set()) >= names}
 
@@ -268,10 +267,10 @@ def _run_timing(store: Store, plan: Plan, executor: Executor, progress: Progress
     if not suite.timing_repeats:
         return
     done = {(r["codec"], r["point"], r["content"]) for r in store.rows("SELECT codec, point, content FROM timings")}
-    items = {(c.item.corpus, c.item.id): c for c in plan.clips}
+    items = {clip.name: clip for clip in plan.clips}
     tasks = []
     for planned in plan.points:
-        key = (planned.codec.name, planned.point.label, planned.content)
+        key = planned.key
         if planned.unavailable or planned.codec.kind == "anchor" or key in done:
             continue
         coded = store.rows(

@@ -12,9 +12,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import uuid
 from pathlib import Path
 
+from .files import replace
 from .places import Place, PlaceError, place, why
 
 VARIABLE = "CODECBENCH_SHARED_CACHE"
@@ -61,12 +61,7 @@ class Shared:
             if isinstance(self._root, Path):
                 path = self._root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-                try:
-                    part.write_bytes(blob)
-                    part.replace(path)
-                finally:
-                    part.unlink(missing_ok=True)
+                replace(path, blob)
             elif self._root is not None:
                 self._root.fs.pipe_file(f"{self._root.path}/{name}", blob)
         except Exception as error:

@@ -31,7 +31,7 @@ from .executor import Stage
 from .pipeline import channel_groups, prepare
 from .places import Place
 from .remote import read_clip
-from .store import TimingRow
+from .rows import TimingRow
 
 #: seconds of audio of the two lengths of the slope
 SLOPE = (5.0, 25.0)

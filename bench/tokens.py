@@ -25,7 +25,8 @@ from ..codecs import registry as codecs
 from .audio import AudioError
 from .executor import Stage
 from .plan import Plan, PlannedPoint
-from .store import Store, TokensRow
+from .rows import TokensRow
+from .store import Store
 from .work import Unit, unit_of
 
 NO_CODEBOOKS = "no_codebooks"
@@ -159,7 +160,7 @@ def tokens_points(store: Store, plan: Plan) -> tuple[list[PlannedPoint], list[To
     coded = {(r["codec"], r["point"], r["content"]): r["n"] for r in store.rows(query)}
     points, without = [], []
     for planned in plan.points:
-        key = (planned.codec.name, planned.point.label, planned.content)
+        key = planned.key
         if planned.unavailable or key in done or key not in coded:
             continue
         if type(planned.codec).tokens is Codec.tokens:
@@ -173,5 +174,5 @@ def tokens_task(store: Store, plan: Plan, planned: PlannedPoint, cache: Path | N
     """The counting of a point's codes over the clips that it coded."""
     query = "SELECT corpus, clip FROM results WHERE codec = ? AND point = ? AND status = 'ok'"
     coded = {(r["corpus"], r["clip"]) for r in store.rows(query, planned.codec.name, planned.point.label)}
-    clips = [c for c in plan.clips if (c.item.corpus, c.item.id) in coded and c.item.content == planned.content]
+    clips = [c for c in plan.clips if c.name in coded and c.item.content == planned.content]
     return TokensTask(tuple(unit_of(plan, clip, planned, cache) for clip in clips))

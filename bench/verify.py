@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,9 @@ from .places import Place, is_url
 from .pool import Pool
 from .provenance import changed, modules_wanted, weights_used
 from .recompute import RowTask, State, Verdict
-from .store import ClipRow, PointRow, ResultRow, ScoreRow, Store, StoreError
+from .rows import ClipRow, PointRow, ResultRow, ScoreRow
+from .sampling import in_turn
+from .store import Store, StoreError
 
 Row = dict[str, Any]
 
@@ -78,7 +78,7 @@ def verify(
     store = Store(run)
     try:
         store.check()
-        info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run")}
+        info = store.info()
         keys = store.rows("SELECT corpus, clip, codec, point FROM results ORDER BY corpus, clip, codec, point")
         chosen = choose(keys, sample, seed)
         notes = changed(info)
@@ -102,18 +102,7 @@ def verify(
 
 def choose(rows: Sequence[Row], sample: int | None, seed: int) -> list[Row]:
     """So many rows, of every operating point in turn; the same ones for the same seed."""
-    rng = random.Random(seed)
-    points: dict[tuple[str, str], deque[Row]] = defaultdict(deque)
-    for row in rng.sample(rows, len(rows)):
-        points[row["codec"], row["point"]].append(row)
-    turns = deque(points.values())
-    taken: list[Row] = []
-    while turns and (sample is None or len(taken) < sample):
-        mine = turns.popleft()
-        taken.append(mine.popleft())
-        if mine:
-            turns.append(mine)
-    return taken
+    return in_turn(rows, lambda row: (row["codec"], row["point"]), sample, seed)
 
 
 def _loaded(given: Sequence[Path], recorded: Sequence[str], notes: list[str]) -> list[str]:

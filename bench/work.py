@@ -34,6 +34,16 @@ NO_INDEX = "CODECBENCH_NO_INDEX"
 PASSING = tuple(r.value for r in (Reason.CRASHED, Reason.TIMEOUT, Reason.FAILED, Reason.NOT_INSTALLED))
 
 
+def coded_key(clip_key: str, fingerprint: str) -> str:
+    """Cache key of a bitstream: the recipe of what was coded."""
+    return digest("coded", clip_key, fingerprint)
+
+
+def wave_key(sent: bytes, fingerprint: str, reference: Clip) -> str:
+    """Cache key of a decoded clip: its bitstream, the codec, and the reference's rate and length."""
+    return digest("wave", hashlib.sha256(sent).hexdigest(), fingerprint, reference.rate, reference.length)
+
+
 @dataclass(frozen=True)
 class ScoreValue:
     """A metric's score of a unit: a value, or None with a reason."""
@@ -103,7 +113,7 @@ class Unit:
     @property
     def recipe(self) -> str:
         """Cache key of what was coded."""
-        return digest("coded", self.clip_key, self.fingerprint)
+        return coded_key(self.clip_key, self.fingerprint)
 
     def score_key(self, metric_fingerprint: str, wave_sha256: str) -> str:
         """Cache key of a score."""
@@ -168,7 +178,7 @@ class Unit:
         stage("encode")
         stream, sent = self.stream()
         stage("decode")
-        key = digest("wave", hashlib.sha256(sent).hexdigest(), self.fingerprint, ref.rate, ref.length)
+        key = wave_key(sent, self.fingerprint, ref)
         wave = files.get_wave(key)
         if wave is None or (wave.rate, wave.samples.shape) != (ref.rate, ref.samples.shape):
             wave = decode(codec, point, stream, ref)

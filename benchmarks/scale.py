@@ -44,7 +44,7 @@ class Simulated:
 
     def results(self, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         from codecbench.bench.checks import CheckTask
-        from codecbench.bench.store import CheckRow
+        from codecbench.bench.rows import CheckRow
 
         for task in tasks:
             if isinstance(task, CheckTask):

@@ -55,7 +55,7 @@ def answer_at_once(setup: bytes, bundle: bytes) -> Any:
 
 def _result(task: Any) -> Any:
     from codecbench.bench.checks import CheckTask
-    from codecbench.bench.store import CheckRow
+    from codecbench.bench.rows import CheckRow
 
     if isinstance(task, CheckTask):
         return [CheckRow(f"{task.content} {task.check} all", 1, "simulated")]

@@ -70,7 +70,7 @@ def read(run_dir: Path) -> Run:
     store = Store(Path(run_dir))
     try:
         store.check()
-        info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run ORDER BY key")}
+        info = store.info()
         tables = {}
         for table in ("clips", "points", "results", "scores", "timings", "tokens", "checks"):
             columns = store.rows(f"PRAGMA table_info({table})")

@@ -10,17 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from codecbench.bench.store import (
-    CheckRow,
-    ClipRow,
-    PointRow,
-    ResultRow,
-    Row,
-    ScoreRow,
-    Store,
-    TimingRow,
-    TokensRow,
-)
+from codecbench.bench.rows import CheckRow, ClipRow, PointRow, ResultRow, Row, ScoreRow, TimingRow, TokensRow
+from codecbench.bench.store import Store
 
 METRICS = {
     "pesq_wb": ("PESQ wideband", 1.0, 4.64, 2, True, ("speech",)),

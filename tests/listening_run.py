@@ -18,7 +18,8 @@ from codecbench.bench.listening.server import Server
 from codecbench.bench.listening.session import Test
 from codecbench.bench.listening.store import Listening
 from codecbench.bench.pipeline import code
-from codecbench.bench.store import ClipRow, PointRow, ResultRow, Store
+from codecbench.bench.rows import ClipRow, PointRow, ResultRow
+from codecbench.bench.store import Store
 from codecbench.codecs import registry as codecs
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from codecbench.bench.store import CheckRow, ClipRow, PointRow, ResultRow, Row, ScoreRow, Store, TimingRow
+from codecbench.bench.rows import CheckRow, ClipRow, PointRow, ResultRow, Row, ScoreRow, TimingRow
+from codecbench.bench.store import Store
 
 STOI = {"name": "stoi", "title": "STOI", "higher_is_better": True, "digits": 3, "version": "1", "fingerprint": "s1"}
 LSD = {"name": "lsd", "title": "LSD", "higher_is_better": False, "digits": 2, "version": "1", "fingerprint": "l1"}

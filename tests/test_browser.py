@@ -14,7 +14,8 @@ from typing import Any
 import big_run
 import pytest
 from codecbench.bench.cache import Files
-from codecbench.bench.store import ClipRow, PointRow, Store
+from codecbench.bench.rows import ClipRow, PointRow
+from codecbench.bench.store import Store
 from codecbench.reports import page as pages
 from codecbench.reports.audio import package
 from codecbench.reports.view import View

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from codecbench.bench.cli import main
-from codecbench.bench.store import ScoreRow, Store
+from codecbench.bench.rows import ScoreRow
+from codecbench.bench.store import Store
 from codecbench.reports.frame import summary
 from codecbench.reports.grouping import sources
 from codecbench.reports.leaderboard import CLASSES, Board, class_of, render, title

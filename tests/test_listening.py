@@ -16,7 +16,8 @@ from codecbench.bench.listening import sound
 from codecbench.bench.listening.material import gather
 from codecbench.bench.listening.plan import Clip, Condition, Material, Trial, draw, evenly, spread
 from codecbench.bench.listening.store import Listening, ListeningError, Session, now
-from codecbench.bench.store import PointRow, Store
+from codecbench.bench.rows import PointRow
+from codecbench.bench.store import Store
 
 
 @pytest.fixture(scope="module")

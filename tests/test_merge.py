@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from codecbench.bench.cli import main
-from codecbench.bench.store import ResultRow, ScoreRow, Store
+from codecbench.bench.rows import ResultRow, ScoreRow
+from codecbench.bench.store import Store
 from codecbench.reports.frame import read, summary
 from codecbench.reports.grouping import sources
 from codecbench.reports.merge import Group, merge

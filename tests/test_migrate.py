@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from codecbench.bench import migrate
 from codecbench.bench.cli import main
-from codecbench.bench.store import FILE, SCHEMA, Store, StoreError, TimingRow
+from codecbench.bench.rows import TimingRow
+from codecbench.bench.store import FILE, SCHEMA, Store, StoreError
 
 OLD = Path(__file__).parent / "data" / "run-v4"
 TABLES = ("run", "clips", "points", "results", "scores", "timings", "tokens", "checks")

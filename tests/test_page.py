@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from codecbench.bench.listening.store import Listening, Rating, Session, now
-from codecbench.bench.store import PointRow, Store
+from codecbench.bench.rows import PointRow
+from codecbench.bench.store import Store
 from codecbench.reports.analysis import analyses
 from codecbench.reports.numbers import number
 from codecbench.reports.panels import panels as panels_of

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from codecbench.bench.cli import main
-from codecbench.bench.store import CheckRow, ClipRow, PointRow, ResultRow, ScoreRow, Store, StoreError, TimingRow
+from codecbench.bench.rows import CheckRow, ClipRow, PointRow, ResultRow, ScoreRow, TimingRow
+from codecbench.bench.store import Store, StoreError
 from codecbench.reports.frame import load, on_intersection, summary
 from codecbench.reports.numbers import kbps, number, rtf
 from codecbench.reports.terminal import print_summary

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from codecbench.bench.store import FILE, CheckRow, ScoreRow, Store, StoreError, remove
+from codecbench.bench.rows import CheckRow, ScoreRow
+from codecbench.bench.store import FILE, Store, StoreError, remove
 
 
 def test_rows_and_values_come_back(tmp_path):

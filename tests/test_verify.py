@@ -29,7 +29,7 @@ def run(tmp_path_factory):
 def tasks(run, cache=None, notes=None):
     """The tasks of the clip that `ROW` names."""
     with closing(Store(run)) as store:
-        info = {row["key"]: store.get(row["key"]) for row in store.rows("SELECT key FROM run")}
+        info = store.info()
         keys = store.rows(f"SELECT corpus, clip, codec, point FROM results WHERE {ROW}")
         assert len(keys) == 1
         return verification._tasks(store, keys, info, cache, [] if notes is None else notes)

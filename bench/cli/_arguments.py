@@ -29,6 +29,18 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def add_jobs(parser: argparse._ActionsContainer) -> None:
+    """--jobs N, None where it is not given."""
+    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
+
+
+def add_codec_modules(parser: argparse._ActionsContainer) -> None:
+    """--codec-module FILE, any number of them: `codec_module` is a list of paths."""
+    parser.add_argument(
+        "--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter"
+    )
+
+
 def add_runs_and_page(parser: argparse.ArgumentParser, page: str) -> None:
     """RUN folders, and where the page goes that is made of them, by default the file `page`."""
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run folder")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._arguments import add_codec_modules
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="NAME", help="names of codecs, or NAME:PATH for weights of your own"
     )
     parser.add_argument("--all", action="store_true", help="every codec that can run here; shows only what failed")
-    parser.add_argument(
-        "--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter"
-    )
+    add_codec_modules(parser)
     parser.add_argument("--json", action="store_true", help="every check, as JSON")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import _reproduce
-from ._arguments import names, positive, seconds
+from ._arguments import add_codec_modules, add_jobs, names, positive, seconds
 from ._console import emit_json, err, out
 from ._executor import add_executor, contradiction, make_executor
 from ._signals import ended_by_signals, exit_code
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--limit", type=positive, metavar="N", help="at most N clips of each corpus")
     what.add_argument("--seed", type=int, metavar="N", help="of the choice of clips and of the bootstrap (0)")
     what.add_argument("--no-timing", action="store_true", help="leave the timing phase out")
-    what.add_argument("--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter")
+    add_codec_modules(what)
     _reproduce.add_reproduce(what)
     how = parser.add_argument_group("how to run it")
     how.add_argument("--out", type=Path, metavar="DIR", help="the run folder (runs/SUITE-HASH)")
-    how.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
+    add_jobs(how)
     add_executor(how)
     how.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for codecs that can use a GPU (cpu)")
     how.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="seconds one stage may take (300)")
@@ -81,51 +81,39 @@ def run(args: argparse.Namespace) -> int:
     from ...codecs._load import LoadError
     from ...corpora import CorpusError
     from ..api import default_folder, resolve
+    from ..reproduce import ReproduceError
+    from ..store import StoreError
     from ..suite import SuiteError
 
     if problem := contradiction(args) or _reproduce.contradiction(args):
         err.print(f"bench run: {problem}", style="red", markup=False)
         return 2
-    if args.reproduce:
-        return _again(args)
+    record = None
     try:
-        plan = resolve(
-            args.suite,
-            corpora=args.corpus,
-            codecs=_names(args.codecs, "--codecs"),
-            points=_names(args.points, "--points") or (),
-            metrics=_names(args.metrics, "--metrics"),
-            limit=args.limit,
-            seed=args.seed,
-            timing=not args.no_timing,
-            codec_modules=args.codec_module,
-            device=args.device,
-            offline=args.offline or args.dry_run,
-            fetch_models=args.fetch_models,
-            say=lambda line: err.print(line, markup=False),
-        )
-    except (SuiteError, CorpusError, LoadError, DeviceError) as error:
-        err.print(f"bench run: {error}", style="red", markup=False)
-        return 2
-    return _carry_out(args, plan, args.out or default_folder(plan))
-
-
-def _again(args: argparse.Namespace) -> int:
-    from ...codecs._device import DeviceError
-    from ...codecs._load import LoadError
-    from ...corpora import CorpusError
-    from ..reproduce import ReproduceError
-    from ..store import StoreError
-    from ..suite import SuiteError
-
-    try:
-        record, plan = _reproduce.plan_again(args)
+        if args.reproduce:
+            record, plan = _reproduce.plan_again(args)
+        else:
+            plan = resolve(
+                args.suite,
+                corpora=args.corpus,
+                codecs=_names(args.codecs, "--codecs"),
+                points=_names(args.points, "--points") or (),
+                metrics=_names(args.metrics, "--metrics"),
+                limit=args.limit,
+                seed=args.seed,
+                timing=not args.no_timing,
+                codec_modules=args.codec_module,
+                device=args.device,
+                offline=args.offline or args.dry_run,
+                fetch_models=args.fetch_models,
+                say=lambda line: err.print(line, markup=False),
+            )
     except (ReproduceError, StoreError, SuiteError, CorpusError, LoadError, DeviceError) as error:
         err.print(f"bench run: {error}", style="red", markup=False)
         return 2
-    folder = args.out or record.again
+    folder = args.out or (record.again if record else default_folder(plan))
     code = _carry_out(args, plan, folder)
-    if args.dry_run:
+    if record is None or args.dry_run:
         return code
     return _reproduce.conclude(args, record, folder, code) if plan.units() and code != 2 else 2
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import names, positive
+from ._arguments import add_jobs, names
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", metavar="A,B", help="instead of those of the suite for the content")
     parser.add_argument("--content", choices=["speech", "music"], default="speech", help="(speech)")
     parser.add_argument("--align", action="store_true", help="remove a constant delay of up to 0.3 s first")
-    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
+    add_jobs(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--csv", metavar="FILE", help="write CSV; - prints that instead of a table")
 

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import positive
+from ._arguments import add_codec_modules, add_jobs, positive
 from ._console import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -34,11 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--sample", type=positive, default=20, metavar="N", help="rows, of every point in turn (20)")
     which.add_argument("--all", action="store_true", help="every row")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice (0)")
-    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (the machine's physical cores)")
+    add_jobs(parser)
     parser.add_argument("--no-cache", action="store_true", help="encode every clip anew")
-    parser.add_argument(
-        "--codec-module", action="append", type=Path, default=[], metavar="FILE", help="a codec adapter"
-    )
+    add_codec_modules(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

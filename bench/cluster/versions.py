@@ -49,7 +49,7 @@ class FactsTask:
 
 def facts_task(plan: Plan) -> FactsTask:
     """The task for the operating points and metrics that a plan computes."""
-    points = tuple((p.codec.name, p.point.label, p.content) for p in plan.points if not p.unavailable)
+    points = tuple(point.key for point in plan.points if not point.unavailable)
     return FactsTask(points, tuple(metric.name for metric in plan.metrics))
 
 

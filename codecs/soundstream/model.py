@@ -99,10 +99,8 @@ class SoundStream(nn.Module):
         """Waveform [B, 1, T] in [-1, 1], T a multiple of the hop -> codes [B, stages, T / hop]."""
         from .search import Search
 
-        z = self.encoder(x).cpu()
-        search = Search(self.quantizer, z.dtype)
-        codes = [torch.from_numpy(search(one.T, stages)[0].astype("int64")).T for one in z]
-        return torch.stack(codes).to(x.device)
+        z = self.encoder(x)
+        return Search(self.quantizer, z.dtype).codes(z, stages)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ class Search:
             again[np.unique(entries, axis=0, return_index=True)[1]] = False
             norms[torch.from_numpy(again)] = torch.inf
 
+    def codes(self, z: Tensor, stages: int) -> Tensor:
+        """Latents [B, D, F] -> codes [B, stages, F], int64, on the latents' device."""
+        found = [self(one.T.cpu().to(self.entries.dtype), stages)[0] for one in z]
+        return torch.from_numpy(np.stack(found).astype(np.int64)).transpose(1, 2).to(z.device)
+
     def __call__(self, z: Tensor, stages: int) -> tuple[Codes, NDArray[np.float64]]:
         """Latents [F, D] -> codes [F, stages] and margin [F].
 

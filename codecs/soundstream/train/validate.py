@@ -94,11 +94,6 @@ def prepare(run: Path, sources: Sequence[Source], preset: Preset) -> list[HeldOu
     ]
 
 
-def _codes(search: Search, latents: torch.Tensor, stages: int) -> torch.Tensor:
-    codes, _ = search(latents[0].T.float().cpu(), stages)
-    return torch.from_numpy(codes.astype(np.int64)).T[None].to(latents.device)
-
-
 @torch.inference_mode()
 def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step: int, hours: float) -> list[Row]:
     """Rows for each bitrate the model has, or one of 0 kbps while its quantiser is not ready. model: in eval mode."""
@@ -115,11 +110,11 @@ def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step:
         x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % model.config.hop))
         latents = model.encoder(x)
         if search:
-            codes.append(_codes(search, latents, model.config.stages)[0].T)
+            codes.append(search.codes(latents, model.config.stages)[0].T)
         for n, into in zip(stages, scores, strict=True):
             if n > model.config.stages:
                 continue
-            y = model.decode(_codes(search, latents, n)) if search else model.decoder(latents)
+            y = model.decode(search.codes(latents, n)) if search else model.decoder(latents)
             y = y[..., : samples.shape[-1]].clamp(-1, 1)
             degraded = Clip(y[0].float().cpu().numpy(), RATE)
             names = ("visqol_audio",) if one.music else ("pesq_wb", "stoi", "visqol_speech")
