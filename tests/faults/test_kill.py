@@ -114,9 +114,15 @@ def test_killed_at_fifty_moments_and_more(tmp_path, calm):
 
 @pytest.mark.slow
 def test_killed_at_random_times(tmp_path, calm):
-    rng, runs = random.Random(7), Runs(tmp_path / "killed")
-    for number in range(12):
-        runs.once(after=rng.uniform(0.5, 3.5), worker=number if number % 2 else None)
-    logging.info("%d kills, %d rows", runs.struck, CLIPS * POINTS)
-    assert runs.struck >= 8
+    """A run that comes to its end between two kills is compared, and the next kills are of a new one."""
+    rng, runs, before = random.Random(7), Runs(tmp_path / "0"), 0
+    for number in range(60):
+        if before + runs.struck >= 12:
+            break
+        if runs.once(after=rng.uniform(0.5, 3.5), worker=number if number % 2 else None) == 0:
+            before += runs.struck
+            assert runs.end() == calm
+            runs = Runs(tmp_path / str(number + 1))
+    logging.info("%d kills, %d rows", before + runs.struck, CLIPS * POINTS)
+    assert before + runs.struck >= 12
     assert runs.end() == calm
