@@ -35,8 +35,10 @@ def clips() -> list[Clip]:
 def coded(clip: Clip, label: str) -> Clip:
     codec = codecs.get("soundstream")
     point = codec.point(label)
-    decoded = codec.decode(codec.encode(clip, point), point)
-    return Clip(decoded.samples[:, : clip.length].clip(-1, 1), clip.rate)
+    late = codec.delay(clip.rate, point)
+    padded = Clip(np.pad(clip.samples, ((0, 0), (0, late))), clip.rate)
+    decoded = codec.decode(codec.encode(padded, point), point)
+    return Clip(decoded.samples[:, late : late + clip.length].clip(-1, 1), clip.rate)
 
 
 def score(name: str, reference: Clip, degraded: Clip) -> float:

@@ -36,6 +36,7 @@ from codecbench.codecs import registry as codecs  # noqa: E402
 from codecbench.codecs.soundstream import streaming  # noqa: E402
 from codecbench.codecs.soundstream.engine import engine  # noqa: E402
 from codecbench.codecs.soundstream.model import SoundStream, load  # noqa: E402
+from codecbench.codecs.soundstream.postfilter import postfilter  # noqa: E402
 
 STAGES, LYRA_STAGES = 8, 30
 Parts = dict[str, Callable[[], object]]
@@ -63,7 +64,7 @@ def ours(model: SoundStream, x: np.ndarray) -> list[Subject]:
     encoder, decoder = streaming.StreamingEncoder(model, STAGES), streaming.StreamingDecoder(model)
     parts: Parts = {
         "encoder": lambda: made.encoder.step(x[None, None], made.encoder.start()),
-        "quantiser": lambda: made.search(latents, STAGES),
+        "quantiser": lambda: made.coder(latents, STAGES, None),
         "decoder": lambda: streaming.decode(model, codes),
         "encode, all": lambda: streaming.encode(model, x, STAGES),
     }
@@ -71,9 +72,9 @@ def ours(model: SoundStream, x: np.ndarray) -> list[Subject]:
     whole, tensor = torch.from_numpy(x)[None, None], torch.from_numpy(codes.astype(np.int64)).T[None]
     eager: Parts = {
         "encoder": lambda: model.encoder(whole),
-        "quantiser": lambda: model.quantizer.encode(torch.from_numpy(z), STAGES),
+        "quantiser": lambda: made.coder.codes(torch.from_numpy(z), STAGES),
         "decoder": lambda: model.decode(tensor),
-        "encode, all": lambda: model.encode(whole, STAGES),
+        "encode, all": lambda: made.coder.codes(model.encoder(whole), STAGES),
     }
     return [Subject("SoundStream", parts, yield_frame), Subject("  in eager torch", eager, _eager_frames(model, x))]
 
@@ -81,11 +82,16 @@ def ours(model: SoundStream, x: np.ndarray) -> list[Subject]:
 def _eager_frames(model: SoundStream, x: np.ndarray) -> Callable[[int], object]:
     from codecbench.codecs.soundstream.conv import StreamState
 
-    up, down, hop = StreamState(), StreamState(), model.config.hop
+    up, down, hop, coder = StreamState(), StreamState(), model.config.hop, engine(model).coder
+    before = after = memory = None  # of the encoder's and the decoder's prediction, and of the postfilter
 
     def frame(i: int) -> object:
+        nonlocal before, after, memory
         z = model.encoder(torch.from_numpy(x[i * hop : (i + 1) * hop])[None, None], up)
-        return model.decoder(model.quantizer.decode(model.quantizer.encode(z, STAGES)), down)
+        codes, before = coder(z[0].T, STAGES, before)
+        z, after = model.quantizer.decode(torch.from_numpy(codes.astype(np.int64)).T[None], after)
+        y, memory = postfilter(model.decoder(z, down)[:, 0], memory)
+        return y
 
     return frame
 

@@ -1,8 +1,9 @@
 """SoundStream (Zeghidour et al. 2021, arXiv 2107.03312), written and trained by this project.
 
-It is causal, streams and codes at 24 kHz. One model gives every bitrate: 0.75 kbit/s a stage of its quantiser. A packet
-is a frame of 320 samples: 10 bits a stage, nothing else. It is mono; the harness codes the channels of a stereo clip
-apart, so the bitrate counts both.
+It is causal, streams and codes at 24 kHz; a frame is whole only with the next one, so the output is a frame late. One
+model gives every bitrate: 0.75 kbit/s a stage of its quantiser, two stages at least. A packet is a frame of 320
+samples: 10 bits a stage, nothing else. It is mono; the harness codes the channels of a stereo clip apart, so the
+bitrate counts both.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from . import model
 
 #: the modules that codes and samples depend on and that are imported only when they are needed
-_CODING = ("conv", "seanet", "quantizer", "model", "engine", "search", "streaming")
+_CODING = ("conv", "seanet", "quantizer", "gainshape", "model", "postfilter", "engine", "search", "streaming")
 
 _PREVIEW = (
     "its weights are a preview: they stand for our training so far and not for SoundStream, whose trained reference "
@@ -33,7 +34,7 @@ _PREVIEW = (
 
 
 def point(kbps: float) -> Point:
-    """The operating point of a bitrate, a multiple of 0.75 kbit/s up to 18."""
+    """The operating point of a bitrate, a multiple of 0.75 kbit/s from 1.5 to 18."""
     return Point(f"{kbps:g}", float(kbps), {"stages": round(kbps / bitstream.STAGE_KBPS)})
 
 
@@ -148,7 +149,7 @@ class SoundStream(Codec):
         return Tokens((1 << bitstream.BITS,) * codes.shape[1], tuple(codes.T))
 
     def delay(self, rate: int, point: Point) -> int:
-        return 0
+        return bitstream.DELAY
 
     def frame(self, rate: int, point: Point) -> int:
         return bitstream.HOP

@@ -1,8 +1,8 @@
-"""The container `.sstr`, version 1: a header of 27 bytes, then one packet a frame; docs/bitstream.md has it to the bit.
+"""The container `.sstr`, version 2: a header of 27 bytes, then one packet a frame; docs/bitstream.md has it to the bit.
 
 A packet holds 10 bits a stage, stage 0 first, most significant bit first: the stages of channel 0, then those of
-channel 1. It ends with zero bits up to a whole byte, so every packet of a stream has one size, no packet depends
-on another, and dropping the last stages of each gives the stream of the lower bitrate.
+channel 1. It ends with zero bits up to a whole byte, so every packet of a stream has one size and is parsed without the
+others, and dropping the last stages of each gives a stream of the lower bitrate.
 
 Codes are integers in [0, 1024), shape [frames, channels, stages] (or [frames, n] where the channels do not matter).
 Nothing here allocates by what a header says: memory follows the bytes that are really there.
@@ -24,12 +24,16 @@ from .._codec import CodecError
 Codes = NDArray[np.uint16]
 
 MAGIC = b"SSTR"
-VERSION = 1
-#: samples a second, Hz, and samples a frame: version 1 knows no other
+VERSION = 2
+#: samples a second, Hz, and samples a frame: version 2 knows no other
 RATE = 24000
 HOP = 320
+#: samples by which the decoder's output is late: as many of its first are dropped, and a packet more brings the last
+DELAY = 320
 #: bits of one code, a frame, a stage
 BITS = 10
+#: of a channel: the first two code the levels that all others refine or are weighted by
+MIN_STAGES = 2
 MAX_STAGES = 24
 MAX_CHANNELS = 2
 #: kbit/s of one stage of one channel
@@ -54,7 +58,7 @@ class Header:
     Attributes
     ----------
     model : 16 lower-case hex digits, the id of the weights that made the codes and are needed to decode them.
-    stages : of the quantiser, for each channel, in [1, 24].
+    stages : of the quantiser, for each channel, in [2, 24].
     channels : 1 or 2, coded apart.
     samples : of each channel at 24 kHz, so that the decoder trims what padded the last frame; None if unknown.
 
@@ -71,8 +75,8 @@ class Header:
     def __post_init__(self) -> None:
         if len(self.model) != 16 or set(self.model) - set("0123456789abcdef"):
             raise BitstreamError(f"a model id is 16 hex digits in lower case, not {self.model!r}")
-        if not 1 <= self.stages <= MAX_STAGES:
-            raise BitstreamError(f"{self.stages} stages; a stream has 1 to {MAX_STAGES}")
+        if not MIN_STAGES <= self.stages <= MAX_STAGES:
+            raise BitstreamError(f"{self.stages} stages; a stream has {MIN_STAGES} to {MAX_STAGES}")
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise BitstreamError(f"{self.channels} channels; a stream has 1 or {MAX_CHANNELS}")
         if self.samples is not None and not 0 <= self.samples < _UNKNOWN:
@@ -91,7 +95,7 @@ class Header:
     @property
     def packets(self) -> int | None:
         """How many packets follow; None if unknown."""
-        return None if self.samples is None else -(-self.samples // HOP)
+        return None if self.samples is None else -(-(self.samples + DELAY) // HOP)
 
     @property
     def kbps(self) -> float:
@@ -111,6 +115,10 @@ class Header:
             raise BitstreamError("it is empty")
         if data[:4] != MAGIC[: len(data)]:
             raise BitstreamError(f"not a SoundStream stream: it begins with {data[:4]!r}, not with {MAGIC!r}")
+        if data[4:5] == b"\x01":
+            raise BitstreamError(
+                "version 1 of the format: it needs an older codecbench and the weights that came with it"
+            )
         if len(data) > 4 and data[4] != VERSION:
             raise BitstreamError(f"version {data[4]} of the format; this program reads version {VERSION}: update it")
         if len(data) < HEADER_BYTES:
@@ -171,7 +179,7 @@ def write(file: BinaryIO, header: Header, blocks: Iterable[NDArray[np.integer]])
         file.write(pack(block.reshape(len(block), header.channels * header.stages)))
         frames += len(block)
     if header.packets not in (None, frames):
-        raise BitstreamError(f"{frames} frames for {header.samples} samples, which are {header.packets}")
+        raise BitstreamError(f"{frames} frames for {header.samples} samples, which take {header.packets}")
 
 
 def read(file: BinaryIO) -> tuple[Header, Iterator[Codes]]:
@@ -245,6 +253,6 @@ def lower(header: Header, stages: int) -> Header:
 
 
 def truncate(data: bytes, stages: int) -> bytes:
-    """The stream of the lower bitrate: bit for bit what encoding at `stages` stages gives. Raises BitstreamError."""
+    """A stream of the lower bitrate: the first codes of each packet. Raises BitstreamError."""
     header, codes = from_bytes(data)
     return to_bytes(lower(header, stages), codes[:, :, :stages])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .conv import CausalConv1d, StreamState
 from .model import SoundStream
-from .search import Search
+from .search import Coder
 
 Array = NDArray[np.float32]
 OPSET = 17
@@ -103,8 +103,8 @@ class Engine:
         self.version = _version(model)
         self.encoder = Network(model.encoder, 1, model.config.hop)
         self.decoder = Network(model.decoder, model.config.dimension, 1)
-        self.search = Search(model.quantizer, torch.float32)
-        self._exact = copy.deepcopy(model.encoder).double(), Search(model.quantizer, torch.float64)
+        self.coder = Coder(model.quantizer)
+        self._exact = copy.deepcopy(model.encoder).double()
         samples, hop = 0, 1
         for module in model.encoder.modules():
             if isinstance(module, CausalConv1d):
@@ -114,12 +114,11 @@ class Engine:
         self.reach = 1 + math.ceil(samples / hop)
 
     @torch.no_grad()
-    def exact(self, samples: Array, stages: int) -> NDArray[np.uint16]:
-        """Codes [n, stages] of the last frame of each of n times `reach` frames of samples or, of less than that, of
-        the signal from its start; in float64."""
-        encoder, search = self._exact
-        z = encoder(torch.from_numpy(samples)[:, None].double())
-        return search(z[:, :, -1], stages)[0]
+    def exact(self, samples: Array) -> Tensor:
+        """Latents [n, D] of the last frame of each of n times `reach` frames of samples or, of less than that, of the
+        signal from its start; in float64."""
+        z: Tensor = self._exact(torch.from_numpy(samples)[:, None].double())
+        return z[:, :, -1]
 
 
 def _version(model: SoundStream) -> list[tuple[int, int]]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from . import packaged
+from .gainshape import GainShapeQuantizer
 from .packaged import model_id
-from .quantizer import ResidualVectorQuantizer
+from .postfilter import postfilter
 from .seanet import Decoder, Encoder, start_as_transform
 
 __all__ = ["PRESETS", "Config", "SoundStream", "load", "model_id", "save"]
@@ -30,22 +31,24 @@ class Config:
     kernel, frame_kernel : of the residual units, above and at the frame rate.
     dimension : of the latents, D.
     stages, codebook_size : of the quantiser: 24 stages of 10 bits are 18 kbps.
+    level_stages : which of them code levels, not shapes.
     """
 
     encoder_channels: tuple[int, ...] = (8, 16, 48, 96, 256)
     decoder_channels: tuple[int, ...] = (8, 16, 48, 96, 256)
-    encoder_dilations: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,), (1,))
-    decoder_dilations: tuple[tuple[int, ...], ...] = ((1,), (1,), (1, 3, 9), (1, 3), (1, 3, 9))
+    encoder_dilations: tuple[tuple[int, ...], ...] = ((), (), (), (1,), (1,))
+    decoder_dilations: tuple[tuple[int, ...], ...] = ((), (), (1,), (1, 3), (1, 3, 9, 1, 3, 9))
     strides: tuple[int, ...] = (2, 4, 5, 8)
     kernel: int = 7
     frame_kernel: int = 3
     dimension: int = 128
     stages: int = 24
     codebook_size: int = 1024
+    level_stages: tuple[int, ...] = (0, 1, 6, 12)
 
     @property
     def hop(self) -> int:
-        """Samples a frame."""
+        """Samples a frame, and by how many the decoder's output is late."""
         return math.prod(self.strides)
 
     @classmethod
@@ -79,7 +82,7 @@ PRESETS: dict[str, Config] = {
 
 
 class SoundStream(nn.Module):
-    """One model for every bitrate from 0.75 to 18 kbps in steps of 0.75: a stage of the quantiser each."""
+    """One model for every bitrate from 1.5 to 18 kbps in steps of 0.75: a stage of the quantiser each."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -88,24 +91,31 @@ class SoundStream(nn.Module):
         self.encoder = Encoder(
             c.encoder_channels, c.dimension, c.strides, c.encoder_dilations, c.kernel, c.frame_kernel
         )
-        self.quantizer = ResidualVectorQuantizer(c.dimension, c.stages, c.codebook_size)
         self.decoder = Decoder(
             c.decoder_channels, c.dimension, c.strides, c.decoder_dilations, c.kernel, c.frame_kernel
+        )
+        bands = self.encoder.bands
+        self.quantizer = GainShapeQuantizer(
+            bands.assign[:, : c.dimension - bands.count], c.stages, c.level_stages, c.codebook_size
         )
         start_as_transform(self.encoder, self.decoder, c.strides)
 
     @torch.inference_mode()
     def encode(self, x: Tensor, stages: int) -> Tensor:
         """Waveform [B, 1, T] in [-1, 1], T a multiple of the hop -> codes [B, stages, T / hop]."""
-        from .search import Search
+        from .search import Coder
 
         z = self.encoder(x)
-        return Search(self.quantizer, z.dtype).codes(z, stages)
+        return Coder(self.quantizer, z.dtype).codes(z, stages)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, n, F] -> waveform [B, 1, F * hop]."""
-        return self.decoder(self.quantizer.decode(codes))  # type: ignore[no-any-return]
+        """Codes [B, n, F] -> waveform [B, 1, F * hop], `hop` samples late."""
+        return self.hear(self.quantizer.decode(codes)[0])
+
+    def hear(self, z: Tensor) -> Tensor:
+        """Latents [B, D, F], quantised or not -> waveform [B, 1, F * hop], `hop` samples late, postfiltered."""
+        return postfilter(self.decoder(z)[:, 0])[0][:, None]
 
 
 def save(model: SoundStream, path: Path, metadata: Mapping[str, str]) -> None:
@@ -115,7 +125,7 @@ def save(model: SoundStream, path: Path, metadata: Mapping[str, str]) -> None:
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
-        if name not in ("quantizer.usage",)
+        if not name.endswith(".usage")
     }
     save_file(tensors, str(path), {**metadata, "config": model.config.to_json()})
     path.chmod(0o644)  # safetensors leaves it to the owner alone
@@ -134,10 +144,12 @@ def load(path: Path | None = None) -> SoundStream:
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
+            if "level_stages" not in metadata["config"]:
+                raise ValueError("its architecture is that of an older codecbench: train anew, or decode with that one")
             model = SoundStream(Config.from_json(metadata["config"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         tensors = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-        tensors["quantizer.usage"] = model.quantizer.usage
+        tensors |= {n: t for n, t in model.state_dict().items() if n.endswith(".usage")}
         model.load_state_dict(tensors)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -25,7 +25,6 @@ class ResidualVectorQuantizer(nn.Module):
 
     codebooks: Tensor
     usage: Tensor
-    ready: Tensor
 
     def __init__(
         self, dimension: int, stages: int = 24, size: int = 1024, decay: float = 0.95, dead: float = 0.1,
@@ -35,7 +34,6 @@ class ResidualVectorQuantizer(nn.Module):
         self.stages, self.size, self.decay, self.dead, self.gather = stages, size, decay, dead, gather
         self.register_buffer("codebooks", torch.zeros(stages, size, dimension))
         self.register_buffer("usage", torch.ones(stages, size))
-        self.register_buffer("ready", torch.tensor(False))
         self._statistics: _Statistics | None = None
 
     @property
@@ -47,58 +45,39 @@ class ResidualVectorQuantizer(nn.Module):
         """Forget the statistics that wait for an update."""
         self._statistics = None
 
-    @torch.no_grad()
-    def encode(self, z: Tensor, stages: int) -> Tensor:
-        """Latents [B, D, F] -> codes [B, stages, F], the nearest entry of each stage in turn (see `search.py`)."""
-        batch, _, frames = z.shape
-        residual, codes = z.transpose(1, 2).flatten(0, 1), []
-        for codebook in self.codebooks[:stages]:
-            code = nearest(residual, codebook)
-            residual = residual - codebook[code]
-            codes.append(code)
-        return torch.stack(codes).reshape(stages, batch, frames).transpose(0, 1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, n, F] -> latents [B, D, F]."""
-        z = self.codebooks[0][codes[:, 0]]
+    def decode(self, codes: Tensor, first: int = 0) -> Tensor:
+        """Codes [B, n, F] of the stages from `first` on -> latents [B, D, F]."""
+        z = self.codebooks[first][codes[:, 0]]
         for stage in range(1, codes.shape[1]):
-            z = z + self.codebooks[stage][codes[:, stage]]
+            z = z + self.codebooks[first + stage][codes[:, stage]]
         return z.transpose(1, 2)
 
-    def forward(self, z: Tensor, stages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantise for training.
+    @torch.no_grad()
+    def quantise(self, x: Tensor, stages: int) -> Tensor:
+        """Rows [N, D] -> what the first stages, the nearest entry of each in turn, make of them [N, D]."""
+        quantised = torch.zeros_like(x)
+        for codebook in self.codebooks[:stages]:
+            quantised += codebook[nearest(x - quantised, codebook)]
+        return quantised
 
-        Parameters
-        ----------
-        z : latents [B, D, F].
-        stages : [B], how many stages each example uses (quantiser dropout); all stages learn from every example.
-
-        Returns
-        -------
-        quantised latents [B, D, F] with the gradient passed straight through; the commitment loss, relative to the
-        latents' energy; codes [B, self.stages, F].
-        """
-        batch, dimension, frames = z.shape
-        x = z.transpose(1, 2).reshape(-1, dimension).float()
-        limit = stages.to(z.device).repeat_interleave(frames)
-        with torch.no_grad():
-            residual, quantised, codes = x.detach().clone(), torch.zeros_like(x), []
-            if self.training and self._statistics is None:
-                self._statistics = _Statistics(self)
-            for stage in range(self.stages):
-                code = nearest(residual, self.codebooks[stage])
-                entry = self.codebooks[stage][code]
-                if self.training and self._statistics is not None:
-                    self._statistics.add(stage, residual, entry, code)
-                quantised += entry * (stage < limit)[:, None]
-                residual -= entry
-                codes.append(code)
-            if self._statistics is not None and self._statistics.frames >= self.gather:
-                self._update(self._statistics)
-                self._statistics = None
-        commitment = (x - quantised).square().mean() / x.detach().square().mean().clamp_min(1e-6)
-        out = (x + (quantised - x).detach()).reshape(batch, frames, dimension).transpose(1, 2)
-        return out, commitment, torch.stack(codes).reshape(self.stages, batch, frames).transpose(0, 1)
+    @torch.no_grad()
+    def learn(self, x: Tensor, limit: Tensor) -> Tensor:
+        """Rows [N, D] -> what the first `limit` [N] stages of each make of them [N, D], the nearest entry of each in
+        turn (`search.py` finds better sums). In training mode all stages learn from all rows."""
+        residual, quantised = x.clone(), torch.zeros_like(x)
+        if self.training and self._statistics is None:
+            self._statistics = _Statistics(self)
+        for stage, codebook in enumerate(self.codebooks):
+            code = nearest(residual, codebook)
+            entry = codebook[code]
+            if self.training and self._statistics is not None:
+                self._statistics.add(stage, residual, entry, code)
+            quantised += entry * (stage < limit)[:, None]
+            residual -= entry
+        if self._statistics is not None and self._statistics.frames >= self.gather:
+            self._update(self._statistics)
+            self._statistics = None
+        return quantised
 
     def _update(self, new: _Statistics) -> None:
         scale = self.size / new.frames
@@ -134,7 +113,6 @@ class ResidualVectorQuantizer(nn.Module):
             self.codebooks[stage] = codebook
             self.usage[stage] = torch.bincount(code, minlength=self.size).float() * (self.size / len(residual))
             residual = residual - codebook[code]
-        self.ready.fill_(True)
 
 
 def _error(difference: Tensor, code: Tensor, size: int) -> Tensor:

@@ -3,8 +3,8 @@
 Between the paper's network and this one lie three differences, all measured (docs/soundstream.md):
 
 - The path outside the residual units is linear, and it starts as a transform with perfect reconstruction: the strided
-  convolutions as a polyphase split, the last as a DCT of the frame, the decoder as its inverse. The residual units
-  start at zero. So training begins with a transform codec that works, not with noise.
+  convolutions as a polyphase split, the last as an MDCT over two frames, the decoder as its inverse, which is complete
+  a frame later. The residual units start at zero. So training begins with a transform codec that works, not with noise.
 - Convolutions above the frame rate have no bias and their units a leaky ReLU: a louder input gives a louder output
   and nothing else, silence gives silence. Level is dealt with in one place, `Bands`.
 - There are residual units at the frame rate too, where they are cheap and see a second of the past.
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from .conv import CausalConv1d, CausalConvTranspose1d, StreamState
 
+#: share of noise in the shapes that no latent stands for; radians that a latent of 1 turns its phase by
+NOISE, TURN = 0.6, 3.0
 #: amplitude where a band's level turns from linear to logarithmic: -80 dBFS
 KNEE = 1e-4
 
@@ -66,13 +68,14 @@ class Bands(nn.Module):
             assign[band, low:high] = 1
         self.register_buffer("assign", assign, persistent=False)
 
-    def _rms(self, x: Tensor) -> Tensor:
+    def rms(self, x: Tensor) -> Tensor:
+        """Features or shapes [B, C, T] -> root mean square of each band [B, bands, T]."""
         mean = (self.assign / self.assign.sum(1, keepdim=True)) @ x.square()
         return (mean + 1e-12).sqrt()
 
     def split(self, x: Tensor) -> Tensor:
         """Features [B, C, T] -> levels, then shapes, [B, bands + C, T]; shapes fade below the knee."""
-        rms = self._rms(x)
+        rms = self.rms(x)
         level = torch.log1p(rms / KNEE)
         gain = (level / 2).clamp_max(1) / (rms + KNEE / 10)
         return torch.cat([level, x * (self.assign.T @ gain)], 1)
@@ -80,7 +83,7 @@ class Bands(nn.Module):
     def join(self, x: Tensor) -> Tensor:
         """Levels and shapes [B, bands + C, T] -> features [B, C, T]: the shapes at exactly these levels."""
         level, shape = x[:, : self.count], x[:, self.count :]
-        gain = torch.expm1(level.clamp(0, 12)) * KNEE / (self._rms(shape) + 0.03)
+        gain = torch.expm1(level.clamp(0, 12)) * KNEE / (self.rms(shape) + 0.03)
         return shape * (self.assign.T @ gain)
 
 
@@ -146,7 +149,14 @@ class Encoder(_Network):
 
 class Decoder(_Network):
     """Latents [B, D, T] -> waveform [B, 1, T * hop]: the encoder mirrored. Channels and dilations are given in the
-    encoder's order, from the sample rate down."""
+    encoder's order, from the sample rate down.
+
+    The shapes of the highest frequencies have no latents. A network that minimises a distance puts a fixed pattern
+    there, which is heard as tones, so part of them is noise: the sine of a random projection of the latents, which the
+    same latents always give, in whatever chunks they come.
+    """
+
+    noise: Tensor
 
     def __init__(
         self,
@@ -162,6 +172,7 @@ class Decoder(_Network):
         features = self.bands.count + channels[-1]
         frame = _units(features, frame_kernel, dilations[-1], scale_free=False)
         self.frame_layers = nn.ModuleList([CausalConv1d(dimension, features, 3), *frame])
+        self.register_buffer("noise", TURN * torch.randn(features - dimension, dimension))
         layers: list[nn.Module] = []
         for i in reversed(range(len(strides))):
             layers.append(CausalConvTranspose1d(channels[i + 1], channels[i], strides[i], bias=False))
@@ -169,24 +180,34 @@ class Decoder(_Network):
         self.layers = nn.ModuleList([*layers, CausalConv1d(channels[0], 1, 7, bias=False)])
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        x = self.bands.join(self._run(x, state, list(self.frame_layers)))
-        return self._run(x, state, list(self.layers))
+        features = self._filled(self._run(x, state, list(self.frame_layers)), x.detach())
+        return self._run(self.bands.join(features), state, list(self.layers))
+
+    def _filled(self, features: Tensor, latents: Tensor) -> Tensor:
+        """Levels and shapes [B, bands + C, T] with noise in those that no latent stands for."""
+        dimension = latents.shape[1]
+        noise = (3 * (self.noise @ latents).sin()).clamp(-1, 1)  # even: a peak is a click
+        rms = self.bands.assign.T @ self.bands.rms(features[:, self.bands.count :])
+        fill = NOISE * noise * rms[:, dimension - self.bands.count :]
+        return torch.cat([features[:, :dimension], (1 - NOISE) * features[:, dimension:] + fill], 1)
 
 
-def dct_matrix(size: int) -> Tensor:
-    """Orthonormal DCT-II, [size, size]: row k is the k-th basis function."""
-    n = torch.arange(size, dtype=torch.float64)
-    basis = torch.cos(math.pi / size * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / size)
-    basis[0] /= math.sqrt(2)
-    return basis
+def mdct_matrix(size: int) -> Tensor:
+    """Orthonormal MDCT of hop `size` with the power-complementary window of Vorbis I, [size, 2 size]: row k is the k-th
+    basis function. (Princen, Johnson and Bradley, ICASSP 1987; the window: Vorbis I specification, section 4.3.1.)"""
+    n = torch.arange(2 * size, dtype=torch.float64)
+    k = torch.arange(size, dtype=torch.float64)[:, None]
+    window = (math.pi / 2 * (math.pi / (2 * size) * (n + 0.5)).sin().square()).sin()
+    return math.sqrt(2 / size) * window * torch.cos(math.pi / size * (n + 0.5 + size / 2) * (k + 0.5))
 
 
 @torch.no_grad()
 def start_as_transform(encoder: Encoder, decoder: Decoder, strides: Sequence[int]) -> None:
-    """Set the linear path to a DCT of each frame and its inverse, reduced to as many coefficients as there are
-    channels and latent dimensions; what of the layers it does not use stays random, unheard at first.
+    """Set the linear path to an MDCT over each frame and the one before, and its inverse, reduced to as many
+    coefficients as there are channels and latent dimensions; what of the layers it does not use stays random, unheard
+    at first. What comes out is the input `hop` samples late, since a frame is whole with the next one's first half.
 
-    Coefficients are weighted by the square root of a 1/f spectrum from 500 Hz on, half of what whitens speech.
+    Shapes are weighted by a falling line from the lowest band to the highest.
     """
     down = [layer for layer in encoder.layers if isinstance(layer, CausalConv1d)]
     up = [layer for layer in decoder.layers if isinstance(layer, CausalConvTranspose1d)][::-1]
@@ -206,15 +227,16 @@ def start_as_transform(encoder: Encoder, decoder: Decoder, strides: Sequence[int
                 forward[c * stride + phase, c, stride + phase] = 1
                 back[c * stride + phase, c, phase] = 1
         used *= stride
-    hop, stride = used * strides[-1], strides[-1]
+    hop = used * strides[-1]
     order = _sample_order(strides)  # [used, stride]: which sample of the frame a component and tap is
+    order = torch.cat([order, hop + order], 1)  # of the frame before, then of this one
     kept = min(hop, down[-1].conv.out_channels)
-    basis = dct_matrix(hop)[:kept][:, order]  # [kept, used, stride]
+    basis = mdct_matrix(hop)[:kept][:, order].float()  # [kept, used, 2 stride]
     down[-1].conv.weight.mul_(0.1)
     down[-1].conv.weight[:kept] = 0
-    down[-1].conv.weight[:kept, :used, stride:] = basis.float()
+    down[-1].conv.weight[:kept, :used] = basis
     up[-1].conv.weight[:, :used] = 0
-    up[-1].conv.weight[:kept, :used, :stride] = basis.float()
+    up[-1].conv.weight[:kept, :used] = basis
     # Latents: all levels, then the shapes of the lowest frequencies, whose waveform matters most. The other shapes are
     # random functions of the latents, which `join` brings to their bands' levels: noise filling, until trained.
     to_latent, from_latent = encoder.frame_layers[-1], decoder.frame_layers[0]

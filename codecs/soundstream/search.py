@@ -1,4 +1,4 @@
-"""The entries of the codebooks whose sum is nearest to the latents, and how sure that is.
+"""The codes of latents: entries of the codebooks whose sum is nearest to them, and how sure that is.
 
 The nearest entry of each stage in turn is not the best sum, which is too costly to find. Between the two is a beam
 search (also called M-search; Jelinek and Anderson, IEEE Trans. Information Theory 17, 1971): after each stage the best
@@ -7,33 +7,42 @@ few sums are kept. Decoder and stream know nothing of it.
 Two sums can be so equally near that the rounding of float32 decides between them, and rounding depends on the
 machine, the library and how much was coded at once. The margin tells such frames, which are then coded in float64,
 where rounding is a hundred million times smaller: codes are a function of the weights and the samples only. The
-pattern is that of adaptive predicates (Shewchuk 1997).
+pattern is that of adaptive predicates (Shewchuk 1997). The levels' prediction is a function of the codes before, always
+in float64.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .quantizer import ResidualVectorQuantizer
+from .gainshape import ALPHA, LOOP, GainShapeQuantizer
 
 Codes = NDArray[np.uint16]
+Floats = NDArray[np.float64]
+#: latents [n, D] of the frames with these numbers, in float64
+Exact = Callable[[list[int]], Tensor]
 
 #: sums kept after each stage
 BEAM = 4
 #: sums that are nearer to each other than about this share of the latents' norm count as that far apart
 NEAR = 0.1
+#: a frame is coded in float64 where its margin is less: three times the largest of those that float32 coded otherwise
+UNSURE = 6e-7
 #: for silence, and where a stage has but one entry
 _TINY = 1e-30
 
 
 class Search:
-    """The codebooks, ready to be searched in the given precision. Of equal entries only the first is ever found."""
+    """Codebooks [stages, size, D], ready to be searched in the given precision. Of equal entries only the first is ever
+    found."""
 
-    def __init__(self, quantizer: ResidualVectorQuantizer, dtype: torch.dtype) -> None:
-        codebooks = quantizer.codebooks.detach().cpu()
+    def __init__(self, codebooks: Tensor, dtype: torch.dtype) -> None:
+        codebooks = codebooks.detach().cpu()
         self.entries = codebooks.to(dtype)
         self.norms = self.entries.square().sum(2)
         for norms, entries in zip(self.norms, codebooks.numpy(), strict=True):
@@ -41,22 +50,17 @@ class Search:
             again[np.unique(entries, axis=0, return_index=True)[1]] = False
             norms[torch.from_numpy(again)] = torch.inf
 
-    def codes(self, z: Tensor, stages: int) -> Tensor:
-        """Latents [B, D, F] -> codes [B, stages, F], int64, on the latents' device."""
-        found = [self(one.T.cpu().to(self.entries.dtype), stages)[0] for one in z]
-        return torch.from_numpy(np.stack(found).astype(np.int64)).transpose(1, 2).to(z.device)
+    def __call__(self, z: Tensor, stages: int, scale: Tensor | None = None) -> tuple[Codes, Floats]:
+        """Rows [F, D] -> codes [F, stages] and margin [F].
 
-    def __call__(self, z: Tensor, stages: int) -> tuple[Codes, NDArray[np.float64]]:
-        """Latents [F, D] -> codes [F, stages] and margin [F].
-
-        The margin is how far the latents are, at the closest of all decisions, from where another sum would have been
-        kept, as a share of their norm; smaller where the two sums lie so near to each other that the rounding of
-        distances counts.
+        The margin is how far a row is, at the closest of all decisions, from where another sum would have been kept, as
+        a share of `scale` [F], the row's norm if None; smaller where the two sums lie so near to each other that the
+        rounding of distances counts.
         """
         frames, rows = len(z), np.arange(len(z))
         residual = z[:, None]  # [F, sums, D]
         codes, margin = np.empty((frames, 1, 0), np.int64), np.full(frames, np.inf)
-        norm = z.norm(dim=1).numpy()
+        norm = (z.norm(dim=1) if scale is None else scale).numpy()
         for stage in range(stages):
             sums, size = residual.shape[1], self.entries.shape[1]
             keep = min(BEAM if stage < stages - 1 else 1, sums * size - 1)
@@ -81,3 +85,89 @@ class Search:
             residual = residual[:, :keep]
             codes = np.concatenate([codes[rows[:, None], one[:, :keep]], entry[:, :keep, None]], axis=2)
         return codes[:, 0].astype(np.uint16), margin / (norm + _TINY)
+
+
+class Coder:
+    """A quantiser's search: levels frame after frame, since each is predicted from the codes before, then the rest at
+    once.
+
+    Parameters
+    ----------
+    dtype : of the search where it can be float32; what is unsure in it is done again in float64.
+    """
+
+    def __init__(self, quantizer: GainShapeQuantizer, dtype: torch.dtype = torch.float32) -> None:
+        self.quantizer, self.dtype = quantizer, dtype
+        levels, shapes = quantizer.levels.codebooks, quantizer.shapes.codebooks
+        self._loop = Search(levels[:LOOP], torch.float64)
+        self._searches = {kind: (Search(levels[LOOP:], kind), Search(shapes, kind)) for kind in {dtype, torch.float64}}
+        self._mean = quantizer.mean.double().cpu().numpy()
+        self._feedback = quantizer.feedback.double().cpu().numpy()
+        self._entries = [one.numpy() for one in self._loop.entries]
+        self._norms = [one.numpy() for one in self._loop.norms]
+        self._assign = quantizer.assign.double().cpu()
+
+    def codes(self, z: Tensor, stages: int) -> Tensor:
+        """Latents [B, D, F] -> codes [B, stages, F], int64, on the latents' device."""
+        found = [self(one.T.cpu(), stages, None)[0] for one in z]
+        return torch.from_numpy(np.stack(found).astype(np.int64)).transpose(1, 2).to(z.device)
+
+    def __call__(
+        self, z: Tensor, stages: int, before: Floats | None, exact: Exact | None = None
+    ) -> tuple[Codes, Floats]:
+        """Latents [F, D] of the next frames -> codes [F, stages] and the levels after them, [bands].
+
+        Parameters
+        ----------
+        before : the levels after the frames before; None at the start.
+        exact : asked for latents where rounding could decide.
+        """
+        bands = self.quantizer.bands
+        before = np.zeros(bands) if before is None else before
+        levels = z[:, :bands].double()
+        inside, base = np.empty((len(z), LOOP), np.uint16), np.empty((len(z), bands))
+        for frame, level in enumerate(levels.numpy()):
+            predicted = self._mean + (before - self._mean) @ self._feedback
+            inside[frame], margin = self._two(level - predicted, float(np.sqrt(level @ level)))
+            if margin < UNSURE and exact is not None:
+                level = exact([frame])[0, :bands].numpy()
+                inside[frame], _ = self._two(level - predicted, 1.0)
+            before = predicted + self._entries[0][inside[frame, 0]] + self._entries[1][inside[frame, 1]]
+            base[frame] = before
+        n = self.quantizer.split(stages)
+        codes, margins = self._rest(z, base, n, self.dtype)
+        unsure = np.flatnonzero(margins < UNSURE)
+        if len(unsure) and exact is not None:
+            codes[unsure] = self._rest(exact(unsure.tolist()), base[unsure], n, torch.float64)[0]
+        out = np.empty((len(z), stages), np.uint16)
+        kinds = np.array(self.quantizer.kinds[:stages])
+        out[:, kinds] = np.concatenate([inside, codes[:, : n[0] - LOOP]], 1)
+        out[:, ~kinds] = codes[:, n[0] - LOOP :]
+        return out, before
+
+    def _two(self, x: Floats, scale: float) -> tuple[tuple[int, int], float]:
+        """The pair of entries of the loop's two stages whose sum is nearest to x [bands], of those with one of the
+        nearest few entries of the first stage; and the margin."""
+        (one, two), (norms, more) = self._entries, self._norms
+        first = norms - 2 * (one @ x)
+        near = np.argpartition(first, BEAM)[: BEAM + 1]
+        near = near[np.argsort(first[near], kind="stable")]
+        gap = (first[near[BEAM]] - first[near[BEAM - 1]]) / 2 / (np.linalg.norm(one[near[BEAM]] - one[near[BEAM - 1]]))
+        left = x - one[near[:BEAM]]
+        second = (more - 2 * (left @ two.T) + np.square(left).sum(1)[:, None]).ravel()
+        best = int(second.argmin())
+        least, second[best] = second[best], np.inf
+        other = int(second.argmin())
+        sums = [one[near[i // len(two)]] + two[i % len(two)] for i in (best, other)]
+        last = (second[other] - least) / 2 / (np.linalg.norm(sums[0] - sums[1]) + _TINY)
+        return (int(near[best // len(two)]), best % len(two)), float(min(gap, last)) / (scale + _TINY)
+
+    def _rest(self, z: Tensor, base: Floats, n: tuple[int, int], dtype: torch.dtype) -> tuple[Codes, Floats]:
+        """Codes [F, further levels + shapes] and margins [F] of latents [F, D] with these levels by the loop."""
+        bands, known = self.quantizer.bands, torch.from_numpy(base)
+        fine, shapes = self._searches[dtype]
+        level = z[:, :bands]
+        gains = (ALPHA * (known - known.amax(1, keepdim=True))).exp() @ self._assign
+        codes, margins = fine((level.double() - known).to(dtype), n[0] - LOOP, level.norm(dim=1).to(dtype))
+        more, further = shapes((z[:, bands:].double() * gains).to(dtype), n[1])
+        return np.concatenate([codes, more], 1), np.minimum(margins, further)

@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .engine import Array, engine
 from .model import SoundStream
+from .postfilter import Memory, postfilter
+from .search import Floats
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.uint16]
 
 #: frames that are coded at once at most: two seconds, which bounds the memory and costs no time
 BLOCK = 150
-#: a frame is coded in float64 where its margin is less: three times the largest of those that float32 coded otherwise
-UNSURE = 6e-7
 
 
 @contextmanager
@@ -44,11 +45,13 @@ class EncoderState:
     Attributes
     ----------
     past : of the network's convolutions.
+    levels : what the next frame's are predicted from; None at the start.
     heard : samples of the last whole frames, as many as reach into the next one; all of them at the start.
     waiting : samples of an unfinished frame.
     """
 
     past: list[Array]
+    levels: Floats | None = None
     heard: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     waiting: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -58,12 +61,11 @@ class StreamingEncoder:
 
     Parameters
     ----------
-    stages : of the quantiser, 1 to the model's.
+    stages : of the quantiser, 2 to the model's.
     """
 
     def __init__(self, model: SoundStream, stages: int) -> None:
-        if not 1 <= stages <= model.config.stages:
-            raise ValueError(f"{stages} stages; the model has {model.config.stages}")
+        model.quantizer.split(stages)  # raises ValueError if there are no such
         self.model, self.stages, self.hop = model, stages, model.config.hop
         with _coding():
             self._engine = engine(model)
@@ -93,16 +95,17 @@ class StreamingEncoder:
     def _block(self, samples: Samples) -> Codes:
         """Whole frames."""
         z, self.state.past = self._engine.encoder.step(samples[None, None], self.state.past)
-        codes, margin = self._engine.search(torch.from_numpy(z[0].T), self.stages)
         heard = np.concatenate([self.state.heard, samples])
         first, reach = len(self.state.heard) // self.hop, self._engine.reach
-        unsure = np.flatnonzero(margin < UNSURE)
-        whole = first + unsure + 1 >= reach  # the others are at the signal's start
-        for group in (unsure[whole], *unsure[~whole, None]):
-            if len(group):
-                ends = first + group + 1
-                parts = [heard[max(0, end - reach) * self.hop : end * self.hop] for end in ends]
-                codes[group] = self._engine.exact(np.stack(parts), self.stages)
+
+        def exact(frames: list[int]) -> Tensor:
+            ends = [first + frame + 1 for frame in frames]
+            parts = [heard[max(0, end - reach) * self.hop : end * self.hop] for end in ends]
+            if len({len(part) for part in parts}) > 1:  # some are at the signal's start
+                return torch.cat([self._engine.exact(part[None]) for part in parts])
+            return self._engine.exact(np.stack(parts))
+
+        codes, self.state.levels = self._engine.coder(torch.from_numpy(z[0].T), self.stages, self.state.levels, exact)
         self.state.heard = heard[max(0, len(heard) - (reach - 1) * self.hop) :].copy()
         return codes
 
@@ -114,32 +117,37 @@ class StreamingDecoder:
         self.model = model
         with _coding():
             self._network = engine(model).decoder
-        #: of the network's convolutions
+        #: of the network's convolutions, the levels that the next frame's are predicted from, and of the postfilter
         self.past = self._network.start()
+        self.levels: Tensor | None = None
+        self.memory: Memory | None = None
 
     def push(self, codes: NDArray[np.integer]) -> Samples:
-        """Codes [f, n] of the next f frames, 1 <= n <= stages -> samples [320 f], not clipped to [-1, 1]."""
+        """Codes [f, n] of the next f frames, 2 <= n <= stages -> samples [320 f], not clipped to [-1, 1]."""
         config = self.model.config
-        if codes.ndim != 2 or not 1 <= codes.shape[1] <= config.stages:
-            raise ValueError(f"codes [frames, 1 to {config.stages} stages], not {codes.shape}")
+        if codes.ndim != 2:
+            raise ValueError(f"codes [frames, stages], not {codes.shape}")
+        self.model.quantizer.split(codes.shape[1])  # raises ValueError for a number that there is not
         if codes.size and not 0 <= codes.min() <= codes.max() < config.codebook_size:
             raise ValueError(f"codes from {codes.min()} to {codes.max()}; the model has {config.codebook_size} a stage")
         samples = np.empty(len(codes) * config.hop, np.float32)
         for start in range(0, len(codes), BLOCK):
             block = torch.from_numpy(codes[start : start + BLOCK].astype(np.int64)).T[None]
             with _coding():
-                z = self.model.quantizer.decode(block).numpy()
-            y, self.past = self._network.step(z, self.past)
-            samples[start * config.hop :][: y.shape[2]] = y[0, 0]
+                z, self.levels = self.model.quantizer.decode(block, self.levels)
+            y, self.past = self._network.step(z.numpy(), self.past)
+            filtered, self.memory = postfilter(torch.from_numpy(y[0]), self.memory)
+            samples[start * config.hop :][: y.shape[2]] = filtered[0]
         return samples
 
 
 def encode(model: SoundStream, samples: NDArray[np.floating], stages: int) -> Codes:
-    """A whole signal [n] -> codes [ceil(n / 320), stages]."""
+    """A whole signal [n] -> codes [ceil(n / 320), stages]. The last frame is whole only with a further one: add `hop`
+    samples of silence to hear the end."""
     encoder = StreamingEncoder(model, stages)
     return np.concatenate([encoder.push(samples), encoder.finish()])
 
 
 def decode(model: SoundStream, codes: NDArray[np.integer]) -> Samples:
-    """Codes [F, n] -> samples [320 F]."""
+    """Codes [F, n] -> samples [320 F], the first `hop` of them before the signal's start."""
     return StreamingDecoder(model).push(codes)

@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     truncate.add_argument("output", metavar="OUT.sstr", help="- for stdout")
     for one in (encode, truncate):
         rate = one.add_mutually_exclusive_group(required=True)
-        rate.add_argument("--kbps", type=float, help="bitrate of all channels together: 0.75 to 18 a channel")
-        rate.add_argument("--stages", type=int, metavar="N", help="stages a channel, 0.75 kbit/s each")
+        rate.add_argument("--kbps", type=float, help="bitrate of all channels together: 1.5 to 18 a channel")
+        rate.add_argument("--stages", type=int, metavar="N", help="stages a channel, 2 to 24, 0.75 kbit/s each")
     for one in (encode, decode):
         one.add_argument("--model", type=Path, metavar="FILE", help="weights (.safetensors) other than the packaged")
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 def _encode(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from ..bitstream import RATE, Header, write
+    from ..bitstream import DELAY, RATE, Header, write
     from ..packaged import model_id
     from ..streaming import StreamingEncoder
     from ._audio import sink, source
@@ -120,7 +120,8 @@ def _encode(args: argparse.Namespace) -> None:
                 samples += block.shape[1]
                 yield np.stack([encoder.push(x) for encoder, x in zip(encoders, block, strict=True)], axis=1)
                 advance(block.shape[1] / RATE)
-            yield np.stack([encoder.finish() for encoder in encoders], axis=1)
+            end = np.zeros(DELAY, np.float32)  # silence, until the last sample has come out of the decoder
+            yield np.stack([np.concatenate([one.push(end), one.finish()]) for one in encoders], axis=1)
 
         with sink(args.output) as file, _progress("encoding", audio.seconds) as advance:
             write(file, header, codes())
@@ -133,7 +134,7 @@ def _decode(args: argparse.Namespace) -> None:
     import numpy as np
 
     from ....bench.audio import to_pcm16
-    from ..bitstream import HOP, RATE, BitstreamError, read
+    from ..bitstream import DELAY, HOP, RATE, BitstreamError, read
     from ..packaged import model_id
     from ..streaming import StreamingDecoder
     from ._audio import sink, wav_header
@@ -147,7 +148,7 @@ def _decode(args: argparse.Namespace) -> None:
             raise BitstreamError(f"{error}: give its weights with --model FILE") from None
         model = _load(args.model)
         decoders = [StreamingDecoder(model) for _ in range(header.channels)]
-        written = 0
+        early, written = DELAY, 0  # samples from before the start that are still to come, and those written
         with sink(args.output) as file, _progress("decoding", _seconds(header)) as advance:
             file.write(wav_header(RATE, header.channels, header.samples))
             for codes in blocks:
@@ -155,8 +156,9 @@ def _decode(args: argparse.Namespace) -> None:
                     audio = np.stack([d.push(codes[:, c]) for c, d in enumerate(decoders)], axis=1)
                 except ValueError as error:  # codes that the model does not have
                     raise BitstreamError(f"damaged: {error}") from error
-                left = None if header.samples is None else header.samples - written
-                pcm = to_pcm16(audio[:left])
+                left = None if header.samples is None else early + header.samples - written
+                pcm = to_pcm16(audio[early:left])
+                early -= min(early, len(audio))
                 written += len(pcm)
                 file.write(pcm.astype("<i2").tobytes())
                 advance(len(codes) * HOP / RATE)
@@ -167,12 +169,12 @@ def _decode(args: argparse.Namespace) -> None:
 
 def _info(args: argparse.Namespace) -> None:
     from ....bench.cli._console import emit_json, out
-    from ..bitstream import HEADER_BYTES, HOP, RATE, VERSION, read
+    from ..bitstream import DELAY, HEADER_BYTES, HOP, RATE, VERSION, read
 
     with _open_stream(args.input) as stream:
         header, blocks = read(stream)
         packets = sum(len(codes) for codes in blocks)
-    samples = packets * HOP if header.samples is None else header.samples
+    samples = max(0, packets * HOP - DELAY) if header.samples is None else header.samples
     facts = {
         "version": VERSION,
         "model": header.model,
@@ -210,15 +212,15 @@ def _truncate(args: argparse.Namespace) -> None:
 
 def _stages(args: argparse.Namespace, channels: int) -> int:
     """Stages a channel for --kbps or --stages; UsageError names the bitrates that there are."""
-    from ..bitstream import MAX_STAGES, STAGE_KBPS
+    from ..bitstream import MAX_STAGES, MIN_STAGES, STAGE_KBPS
 
     step = STAGE_KBPS * channels
     stages = args.stages if args.kbps is None else args.kbps / step
-    if not 1 <= stages <= MAX_STAGES or stages != int(stages):
+    if not MIN_STAGES <= stages <= MAX_STAGES or stages != int(stages):
         asked = f"--stages {args.stages}" if args.kbps is None else f"--kbps {args.kbps:g}"
         raise UsageError(
-            f"{asked}: with {channels} channel{'s' * (channels - 1)} there are 1 to {MAX_STAGES} stages, which are "
-            f"{step:g} to {step * MAX_STAGES:g} kbit/s in steps of {step:g}"
+            f"{asked}: with {channels} channel{'s' * (channels - 1)} there are {MIN_STAGES} to {MAX_STAGES} stages, "
+            f"which are {step * MIN_STAGES:g} to {step * MAX_STAGES:g} kbit/s in steps of {step:g}"
         )
     return int(stages)
 

@@ -120,7 +120,7 @@ def _phases(bypass: int, fixed: int, gan: int) -> tuple[Phase, ...]:
 
 
 PRESETS: dict[str, Preset] = {
-    # two CPU cores; state and all within 60 MB
+    # two CPU cores; state and all within 70 MB
     "cpu": Preset(
         model="base",
         batch=4,

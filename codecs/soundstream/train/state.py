@@ -32,7 +32,7 @@ class State:
     def __init__(self, preset: Preset, device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
         self.model = SoundStream(PRESETS[preset.model]).to(device)
-        self.model.quantizer.gather = preset.gather
+        self.model.quantizer.levels.gather = self.model.quantizer.shapes.gather = preset.gather
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             [{"params": self.model.encoder.parameters()}, {"params": self.model.decoder.parameters()}],

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..gainshape import LOOP
 from ..model import save as save_model
+from ..postfilter import postfilter
 from . import checkpoint, validate
 from .batches import Batches
 from .data import RATE
@@ -90,6 +92,7 @@ class Trainer:
         state.model.train()
         state.model.quantizer.train(not phase.fixed)
         y, terms = self._reconstruct(x, phase, quantise)
+        x = x[..., : y.shape[-1]]
         discriminator: Tensor | None = None
         if phase.adversarial:
             assert state.discriminators is not None
@@ -124,27 +127,28 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _reconstruct(self, x: Tensor, phase: Phase, quantise: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The decoded batch [B, 1, T] and the losses that need no discriminator, by name."""
+        """The decoded batch [B, 1, T - hop] and the losses that need no discriminator, by name."""
         model = self.state.model
         terms: dict[str, Tensor] = {}
         with self._autocast(), torch.set_grad_enabled(not phase.fixed):
             z = model.encoder(x)
         z = z.float()
         if quantise:
-            z, terms["commitment"], _ = model.quantizer(z, self._stages(len(x)))
+            z, terms["commitment"] = model.quantizer(z, self._stages(len(x)))
         elif phase.noise:
             z = z + phase.noise * z.detach().std() * torch.randn_like(z)
         with self._autocast():
             y = model.decoder(z)
-        y = y.float()
-        return y, terms | self._reconstruction(x, y, phase.weights)
+        late = model.config.hop
+        y = postfilter(y[:, 0].float())[0][:, None, late:]
+        return y, terms | self._reconstruction(x[..., :-late], y, phase.weights)
 
     def _stages(self, batch: int) -> Tensor:
         """Quantiser dropout: how many stages each example uses, [batch]."""
         most = self.state.model.config.stages
         common = torch.tensor([n for n in RATES if n <= most] or [most])
         chosen = common[torch.randint(len(common), (batch,))]
-        return torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(1, most + 1, (batch,)))
+        return torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(LOOP, most + 1, (batch,)))
 
     def _step_discriminators(self, loss: Tensor) -> None:
         nets, optimizer = self.state.discriminators, self.state.discriminator_optimizer
@@ -171,13 +175,13 @@ class Trainer:
     def _fit(self) -> None:
         """K-means of the codebooks on latents of fresh audio."""
         model, wanted, bank, index = self.state.model, self.preset.fit_frames, list[Tensor](), 0
-        while sum(map(len, bank)) < wanted:
+        while sum(one.shape[0] * one.shape[2] for one in bank) < wanted:
             x = torch.from_numpy(self.batches(self.step + index, stream=1)).to(self.device)
             with self._autocast():
                 z = model.encoder(x)
-            bank.append(z.float()[:, :, 4:].transpose(1, 2).flatten(0, 1))  # without what saw the silence before
+            bank.append(z.float()[:, :, 4:])  # without what saw the silence before
             index += 1
-        self.say(f"step {self.step}: k-means of {model.config.stages} codebooks on {sum(map(len, bank))} frames")
+        self.say(f"step {self.step}: k-means of {model.config.stages} codebooks on {wanted} frames")
         model.quantizer.fit(torch.cat(bank), sample=wanted // 2)
 
     # The run

@@ -22,7 +22,7 @@ from ....bench.metrics._metric import ReferenceCache, evaluate
 from ..losses import MelLoss
 from ..model import SoundStream
 from ..quantizer import perplexity
-from ..search import Search
+from ..search import Coder
 from .batches import Piece, hold_out
 from .data import RATE, Source
 from .presets import Preset
@@ -97,25 +97,25 @@ def prepare(run: Path, sources: Sequence[Source], preset: Preset) -> list[HeldOu
 @torch.inference_mode()
 def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step: int, hours: float) -> list[Row]:
     """Rows for each bitrate the model has, or one of 0 kbps while its quantiser is not ready. model: in eval mode."""
-    device = next(model.parameters()).device
+    device, late = next(model.parameters()).device, model.config.hop
     ready = bool(model.quantizer.ready)
     mel = MelLoss().to(device)
     stages = [round(kbps / STAGE_KBPS) for kbps in KBPS] if ready else [0]
     scores: list[list[dict[str, float]]] = [[] for _ in stages]
     codes: list[torch.Tensor] = []
-    search = Search(model.quantizer, torch.float32) if ready else None
+    coder = Coder(model.quantizer) if ready else None
     references = [ReferenceCache(resample(one.clip, 48000) if one.music else one.clip) for one in held_out]
     for one, reference in zip(held_out, references, strict=True):
         samples = torch.from_numpy(one.clip.samples)[None].to(device)
-        x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % model.config.hop))
+        x = torch.nn.functional.pad(samples, (0, late - samples.shape[-1] % -late))
         latents = model.encoder(x)
-        if search:
-            codes.append(search.codes(latents, model.config.stages)[0].T)
+        if coder:
+            codes.append(coder.codes(latents, model.config.stages)[0].T)
         for n, into in zip(stages, scores, strict=True):
             if n > model.config.stages:
                 continue
-            y = model.decode(search.codes(latents, n)) if search else model.decoder(latents)
-            y = y[..., : samples.shape[-1]].clamp(-1, 1)
+            y = model.decode(coder.codes(latents, n)) if coder else model.hear(latents)
+            y = y[..., late : late + samples.shape[-1]].clamp(-1, 1)
             degraded = Clip(y[0].float().cpu().numpy(), RATE)
             names = ("visqol_audio",) if one.music else ("pesq_wb", "stoi", "visqol_speech")
             if one.music:
