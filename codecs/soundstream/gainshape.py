@@ -25,8 +25,8 @@ from .quantizer import ResidualVectorQuantizer
 LOOP = 2
 #: power of a band's amplitude, relative to the loudest band's, that its shape is weighted by
 ALPHA = 0.4
-#: no part of a wrong level outlives a frame by more than this: after half a second without the stream's start 7 % are left.
-#: Unlimited it was 0.98, and the levels coded are no more exact (2.41 dB against 2.43)
+#: no part of a wrong level outlives a frame by more than this: half a second after a start in mid-stream 7 % are left.
+#: Unlimited it was 0.98, and the levels coded are no more exact (2.41 dB against 2.43).
 FORGET = 0.93
 
 
