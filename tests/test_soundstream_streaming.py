@@ -129,7 +129,7 @@ def test_where_float32_is_unsure_float64_decides(tiny, monkeypatch):
     np.testing.assert_array_equal(encode(tiny, x, 24), codes)
     monkeypatch.setattr(search, "UNSURE", np.inf)
     np.testing.assert_array_equal(encode(tiny, x[:24000], 24), codes[:75])
-    # The test would see a difference: without float64 such noise changes codes; in so few frames surely if it is larger.
+    # The test would see a difference: without float64 such noise changes codes, in so few frames if it is larger.
     monkeypatch.setattr(search, "UNSURE", 0)
     size = 1e-5
     noisy = [encode(tiny, x, 24) for _ in range(5)]
