@@ -104,9 +104,9 @@ class Preset:
 
 
 #: measured: docs/soundstream.md
-_SPECTRUM = LossWeights(mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=5.0)
+_SPECTRUM = LossWeights(mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5)
 _ADVERSARIAL = LossWeights(
-    mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=5.0, adversarial=0.1, features=2.0
+    mel=0.0, log_mel=2.0, complex_stft=2.0, snr=0.02, commitment=0.5, adversarial=0.1, features=2.0
 )
 
 
@@ -124,7 +124,7 @@ PRESETS: dict[str, Preset] = {
     "cpu": Preset(
         model="base",
         batch=4,
-        crop=16000,
+        crop=19200,
         steps=60_000,
         rate=3e-4,
         phases=_phases(200, 40_000, 50_000),
