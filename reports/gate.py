@@ -84,6 +84,8 @@ def parse(text: str, metrics: Mapping[str, Mapping[str, Any]]) -> Rule:
     if not found:
         raise RuleError(f"{text!r} is no bound; write METRIC<-DELTA or METRIC>DELTA, such as pesq_wb<-0.05 or kbps>1%")
     metric, side, bound = found["metric"], found["side"], float(found["bound"])
+    if not math.isfinite(bound):
+        raise RuleError(f"{text!r}: {found['bound']} is beyond all numbers")
     if metric != RATE and metric not in metrics:
         raise RuleError(f"{text!r}: neither run has {metric!r}; there are: {', '.join([*metrics, RATE])}")
     if found["percent"] and metric != RATE:

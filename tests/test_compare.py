@@ -21,7 +21,7 @@ from codecbench.bench.statistics import Mean, paired_difference
 from codecbench.reports.compare import Change, Comparison, Condition, compare
 from codecbench.reports.compare_views import show
 from codecbench.reports.gate import RuleError, judge, parse
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from small_run import copy, small_run
@@ -310,6 +310,7 @@ def test_an_untrusted_run_is_not_comparable_even_if_it_is_worse():
     assert judge(lost, rules).exit_code == 1
 
 
+@example("stoi<-1E400")
 @given(st.text(max_size=20) | st.from_regex(r"(stoi|lsd|kbps|x)[<>=]{1,2}[+-]?[0-9.e]{1,5}%?", fullmatch=True))
 @settings(deadline=None, max_examples=200)
 def test_bounds_parse_or_are_refused(text):
