@@ -30,6 +30,11 @@ ALPHA = 0.4
 FORGET = 0.93
 
 
+def shape_weights(levels: Tensor, assign: Tensor) -> Tensor:
+    """Levels [..., bands] -> weights [..., shapes] of the shapes that `assign` [bands, shapes] puts into the bands."""
+    return (ALPHA * (levels - levels.amax(-1, keepdim=True))).exp() @ assign
+
+
 class GainShapeQuantizer(nn.Module):
     """Latents of `bands` levels and `dimension - bands` shapes.
 
@@ -87,17 +92,19 @@ class GainShapeQuantizer(nn.Module):
 
     def gains(self, levels: Tensor) -> Tensor:
         """Levels [..., bands], decoded by the stages of the loop -> the weights [..., shapes] of the shapes."""
-        return (ALPHA * (levels - levels.amax(-1, keepdim=True))).exp() @ self.assign
+        return shape_weights(levels, self.assign)
 
-    def track(self, levels: Tensor) -> Tensor:
-        """The closed loop, entries nearest in turn: levels [B, F, bands] -> predictions [B, F, bands]."""
+    def track(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """The closed loop, entries nearest in turn: levels [B, F, bands] -> what is predicted and what is coded of
+        them, [B, F, bands] each."""
         before = self.mean.new_zeros(len(levels), self.bands)  # silence
-        predictions = []
+        predictions, coded = [], []
         for level in levels.unbind(1):
             predicted = self.predict(before)
             before = predicted + self.levels.quantise(level - predicted, LOOP)
             predictions.append(predicted)
-        return torch.stack(predictions, 1)
+            coded.append(before)
+        return torch.stack(predictions, 1), torch.stack(coded, 1)
 
     def decode(self, codes: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Codes [B, n, F] -> latents [B, dimension, F], and the levels after the last frame [B, bands], which are the
@@ -141,10 +148,8 @@ class GainShapeQuantizer(nn.Module):
             for i in (0, 1)
         )
         with torch.no_grad():
-            predicted = self.track(level).flatten(0, 1)
+            predicted, base = (one.flatten(0, 1) for one in self.track(level))
             residual = level.flatten(0, 1) - predicted
-            in_loop = self.levels.quantise(residual, LOOP)
-            base = predicted + in_loop
             gains = self.gains(base)
             levels = predicted + self.levels.learn(residual, n_levels)
             shapes = self.shapes.learn(shape.flatten(0, 1) * gains, n_shapes) / gains
@@ -168,17 +173,12 @@ class GainShapeQuantizer(nn.Module):
         before = level
         for closed in (False, True, True):
             self._fit_feedback(before[:, :-1], level[:, 1:])
-            predicted = self.track(level) if closed else self.predict(before.roll(1, 1))
+            predicted = self.track(level)[0] if closed else self.predict(before.roll(1, 1))
             residual = (level - predicted)[:, 2:].flatten(0, 1)  # without what saw no past
             self.levels.fit(residual, sample, iterations)
-            before = self._levels(level)
+            before = self.track(level)[1]
         self.shapes.fit((shape * self.gains(before)).flatten(0, 1), sample, iterations)
         self.ready.fill_(True)
-
-    def _levels(self, level: Tensor) -> Tensor:
-        predicted = self.track(level)
-        residual = (level - predicted).flatten(0, 1)
-        return predicted + self.levels.quantise(residual, LOOP).view_as(level)
 
     def _fit_feedback(self, before: Tensor, now: Tensor) -> None:
         x, y = ((one - self.mean).flatten(0, 1).double() for one in (before, now))

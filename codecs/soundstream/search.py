@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .gainshape import ALPHA, LOOP, GainShapeQuantizer
+from .gainshape import LOOP, GainShapeQuantizer, shape_weights
 
 Codes = NDArray[np.uint16]
 Floats = NDArray[np.float64]
@@ -167,7 +167,7 @@ class Coder:
         bands, known = self.quantizer.bands, torch.from_numpy(base)
         fine, shapes = self._searches[dtype]
         level = z[:, :bands]
-        gains = (ALPHA * (known - known.amax(1, keepdim=True))).exp() @ self._assign
+        gains = shape_weights(known, self._assign)
         codes, margins = fine((level.double() - known).to(dtype), n[0] - LOOP, level.norm(dim=1).to(dtype))
         more, further = shapes((z[:, bands:].double() * gains).to(dtype), n[1])
         return np.concatenate([codes, more], 1), np.minimum(margins, further)

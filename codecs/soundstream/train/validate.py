@@ -107,7 +107,7 @@ def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step:
     references = [ReferenceCache(resample(one.clip, 48000) if one.music else one.clip) for one in held_out]
     for one, reference in zip(held_out, references, strict=True):
         samples = torch.from_numpy(one.clip.samples)[None].to(device)
-        x = torch.nn.functional.pad(samples, (0, late - samples.shape[-1] % -late))
+        x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % late + late))
         latents = model.encoder(x)
         if coder:
             codes.append(coder.codes(latents, model.config.stages)[0].T)
