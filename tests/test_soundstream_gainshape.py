@@ -11,6 +11,7 @@ import tiny_soundstream
 torch = pytest.importorskip("torch")
 
 from codecbench.codecs.soundstream import packaged  # noqa: E402
+from codecbench.codecs.soundstream.bitstream import ABSENT  # noqa: E402
 from codecbench.codecs.soundstream.gainshape import LOOP, GainShapeQuantizer  # noqa: E402
 from codecbench.codecs.soundstream.model import load  # noqa: E402
 from codecbench.codecs.soundstream.quantizer import nearest  # noqa: E402
@@ -68,7 +69,7 @@ def test_training_and_decoding_predict_the_same_to_the_bit(model, z):
     """The entries that training chooses, decoded: each frame is predicted from the levels before as it was there."""
     quantizer, level = model.quantizer, parts(model, z)[0].transpose(1, 2)
     predicted, _ = quantizer.track(level)
-    left, codes = (level - predicted)[0], []
+    left, codes = ((level - predicted) * quantizer.level_weights(predicted))[0], []
     for book in quantizer.levels.codebooks[:LOOP]:
         codes.append(nearest(left, book))
         left = left - book[codes[-1]]
@@ -113,6 +114,26 @@ def test_chunks_decode_as_the_whole(model, codes):
     assert torch.equal(same, before)
 
 
+def test_each_frame_may_have_its_own_number_of_stages(model, codes):
+    """Each decodes as a stream of that many stages does, since all predict the same."""
+    quantizer, counts = model.quantizer, torch.tensor([2, 3, 5, 8, 13, 24])
+    mixed, each = codes.clone(), counts[torch.arange(codes.shape[2]) % len(counts)]
+    mixed[:, torch.arange(24)[:, None] >= each] = ABSENT
+    found, after = quantizer.decode(mixed)
+    for count in counts.tolist():
+        whole, end = quantizer.decode(codes[:, :count])
+        assert torch.allclose(found[..., each == count], whole[..., each == count], atol=1e-6)
+        assert torch.equal(after, end)
+    # and in training
+    z, bands = latents_of(model), quantizer.bands
+    with torch.no_grad():
+        some, _ = quantizer(z, each[None])
+        for count in counts.tolist():
+            alone, _ = quantizer(z, torch.full_like(each, count)[None])
+            assert torch.allclose(some[..., each == count], alone[..., each == count], atol=1e-6)
+    assert not some[:, bands:, each == 2].abs().gt(1e-6).any()
+
+
 @pytest.mark.parametrize("start", [75, 300])
 def test_a_start_in_mid_stream_converges(model, codes, start):
     whole, _ = model.quantizer.decode(codes)
@@ -139,13 +160,13 @@ def test_numbers_of_stages_that_there_are_not_are_refused(model):
             quantizer.split(stages)
     with pytest.raises(ValueError, match="1 stages"):
         quantizer.decode(torch.zeros(1, 1, 5, dtype=torch.int64))
-    assert [quantizer.split(n) for n in (2, 3, 7, 24)] == [(2, 0), (2, 1), (3, 4), (4, 20)]
+    assert [quantizer.split(n) for n in (2, 3, 7, 24)] == [(2, 0), (2, 1), (3, 4), (8, 16)]
 
 
 def test_the_first_stages_code_levels():
     for stages in ((0, 2), (1, 2), (0,), ()):
         with pytest.raises(ValueError, match="the first 2 stages code levels"):
-            GainShapeQuantizer(torch.ones(2, 6), 8, stages)
+            GainShapeQuantizer(torch.ones(2, 6), 8, stages, 0.1)
 
 
 # Learning
@@ -161,7 +182,7 @@ def made(stages=8, level_stages=(0, 1, 6), **options):
         level[..., frame] = 0.95 * level[..., frame - 1] + 0.3 * steps[..., frame]
     shape = torch.randn(5, 12, 400, generator=random)
     torch.manual_seed(0)
-    return GainShapeQuantizer(assign, stages, level_stages, 32, **options), torch.cat([level + 5, shape], 1)
+    return GainShapeQuantizer(assign, stages, level_stages, 0.1, 32, **options), torch.cat([level + 5, shape], 1)
 
 
 def relative(quantizer, x, stages=8):
@@ -201,6 +222,8 @@ def test_the_fitted_prediction_forgets(model):
 
 def test_louder_bands_weigh_more():
     quantizer, _ = made()
+    weights = quantizer.level_weights(torch.tensor([[5.0, 3.0, 4.0], [0.0, 0.0, 0.0]]))
+    assert torch.allclose(weights, torch.tensor([[1.0, 0.8187, 0.9048], [1.0, 1.0, 1.0]]), atol=1e-4)
     gains = quantizer.gains(torch.tensor([[5.0, 3.0, 5.0], [0.0, 0.0, 0.0]]))
     assert gains.shape == (2, 12)
     assert torch.equal(gains[1], torch.ones(12))
@@ -214,7 +237,7 @@ def test_forward_passes_the_gradient_straight_through():
     quantizer.fit(x, iterations=4)
     quantizer.eval()
     z = x[:3, :, :50].clone().requires_grad_()
-    out, commitment = quantizer(z, torch.tensor([2, 5, 8]))
+    out, commitment = quantizer(z, torch.tensor([2, 5, 8])[:, None].expand(3, 50))
     assert out.shape == z.shape
     assert not out[0, 3:].abs().gt(1e-6).any()  # two stages: levels alone
     errors = (out - z).detach().square().mean((1, 2))
@@ -232,7 +255,7 @@ def test_forward_gives_what_its_codes_decode_to():
     """In training as in the decoder: levels from the loop at every rate, shapes after its gains."""
     quantizer, x = made()
     quantizer.fit(x, iterations=4)
-    out, _ = quantizer.eval()(x, torch.full((5,), 2))
+    out, _ = quantizer.eval()(x, torch.full((5, 400), 2))
     levels = out[:, :3].transpose(1, 2)
     loop, _ = quantizer.track(x[:, :3].transpose(1, 2))
     # Each is predicted from the last one's quantised levels.
@@ -246,13 +269,13 @@ def test_training_moves_the_codebooks_and_waits_for_enough():
     before = [part.codebooks.clone() for part in (quantizer.levels, quantizer.shapes)]
     quantizer.train()
     assert quantizer.settled
-    quantizer(x, torch.full((5,), 8))  # 2000 frames
+    quantizer(x, torch.full((5, 400), 8))  # 2000 frames
     assert not quantizer.settled
     assert torch.equal(quantizer.levels.codebooks, before[0])
-    quantizer(x, torch.full((5,), 8))
+    quantizer(x, torch.full((5, 400), 8))
     assert quantizer.settled
     assert not torch.equal(quantizer.levels.codebooks, before[0])
     assert not torch.equal(quantizer.shapes.codebooks, before[1])
-    quantizer(x, torch.full((5,), 8))
+    quantizer(x, torch.full((5, 400), 8))
     quantizer.settle()
     assert quantizer.settled

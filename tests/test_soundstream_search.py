@@ -11,7 +11,9 @@ import tiny_soundstream
 torch = pytest.importorskip("torch")
 
 from codecbench.codecs.soundstream import search  # noqa: E402
+from codecbench.codecs.soundstream.bitstream import ABSENT  # noqa: E402
 from codecbench.codecs.soundstream.gainshape import LOOP  # noqa: E402
+from codecbench.codecs.soundstream.ratecontrol import RateControl  # noqa: E402
 from codecbench.codecs.soundstream.search import BEAM, NEAR, Coder, Search  # noqa: E402
 
 
@@ -86,8 +88,9 @@ def test_the_loops_codes_are_the_best_pairs_for_the_predicted_levels(quantizer, 
     before = torch.zeros(quantizer.bands, dtype=torch.float64)
     for level, code in zip(latents[:60, : quantizer.bands].double(), codes[:, :LOOP].tolist(), strict=True):
         predicted = quantizer.predict(before)
-        assert code == plainest((level - predicted).numpy(), books)
-        before = predicted + sum(torch.from_numpy(book[k]) for book, k in zip(books, code, strict=True))
+        weights = quantizer.level_weights(predicted)
+        assert code == plainest(((level - predicted) * weights).numpy(), books)
+        before = predicted + sum(torch.from_numpy(book[k]) for book, k in zip(books, code, strict=True)) / weights
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)
 
 
@@ -112,6 +115,19 @@ def test_the_levels_of_the_loop_are_the_same_at_all_rates(quantizer, latents):
     (low, one), (high, two) = (coder(latents, stages, None) for stages in (2, 24))
     np.testing.assert_array_equal(high[:, :LOOP], low)
     np.testing.assert_array_equal(one, two)
+
+
+def test_a_frame_of_a_variable_bitrate_is_coded_as_at_the_constant_one_of_its_stages(quantizer, latents):
+    coder = Coder(quantizer)
+    control = RateControl(8)
+    codes, end = coder(latents, control.range[1], None, None, control)
+    counts = (codes != ABSENT).sum(1)
+    assert len(set(counts.tolist())) > 3
+    for count in set(counts.tolist()):
+        alone, after = coder(latents, count, None)
+        np.testing.assert_array_equal(codes[counts == count, :count], alone[counts == count])
+        assert (codes[counts == count, count:] == ABSENT).all()
+        np.testing.assert_array_equal(end, after)
 
 
 def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents, monkeypatch):

@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 from codecbench.codecs.soundstream import engine, packaged, search, streaming  # noqa: E402
+from codecbench.codecs.soundstream.bitstream import ABSENT  # noqa: E402
 from codecbench.codecs.soundstream.model import load  # noqa: E402
 from codecbench.codecs.soundstream.streaming import StreamingDecoder, StreamingEncoder, decode, encode  # noqa: E402
 
@@ -78,6 +79,32 @@ def test_chunks_of_any_size_give_what_the_whole_gives(model, length, start, stag
     np.testing.assert_allclose(
         np.concatenate([samples[:0], *in_chunks(StreamingDecoder(model), codes, frames)]), samples, rtol=0, atol=1e-5
     )
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    length=st.integers(0, 60 * HOP), start=st.integers(0, 8 * 24000), stages=st.integers(4, 24),
+    sizes=st.lists(st.integers(1, 9 * HOP), min_size=1, max_size=4),
+)  # fmt: skip
+def test_so_do_they_at_a_variable_bitrate(model, length, start, stages, sizes):
+    x = tiny_soundstream.speech()[start : start + length]
+    codes = encode(model, x, stages, variable=True)
+    encoder = StreamingEncoder(model, stages, variable=True)
+    for _ in range(2):  # after the end it starts anew
+        found = np.concatenate([*in_chunks(encoder, x, sizes), encoder.finish()])
+        np.testing.assert_array_equal(found, codes)
+    samples = decode(model, codes)
+    chunks = np.concatenate([samples[:0], *in_chunks(StreamingDecoder(model), codes, [1, 3])])
+    np.testing.assert_allclose(chunks, samples, rtol=0, atol=1e-5)
+
+
+def test_frames_without_their_first_stages_are_refused(tiny):
+    codes = encode(tiny, tiny_soundstream.speech()[:24000], 8)
+    for at, stages in ((3, slice(0, 8)), (5, slice(1, 8)), (74, slice(4, 5))):
+        damaged = codes.copy()
+        damaged[at, stages] = ABSENT
+        with pytest.raises(ValueError, match="a frame has the first stages"):
+            decode(tiny, damaged)
 
 
 @pytest.mark.parametrize("stages", [2, 8, 24])

@@ -375,7 +375,7 @@ def test_twenty_steps_lower_the_loss_and_resume_is_bit_equal(tmp_path, sources):
 
 
 def test_resume_inside_the_adversarial_phase_is_bit_equal(tmp_path, sources):
-    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 2, 3), strict=True))
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 2, 3, 4), strict=True))
     preset = dataclasses.replace(TINY, phases=phases, steps=8)
     whole = trainer(tmp_path / "a", sources, preset)
     steps(whole, 5)
@@ -389,7 +389,7 @@ def test_resume_inside_the_adversarial_phase_is_bit_equal(tmp_path, sources):
 
 def test_saves_wait_for_the_codebooks(tmp_path, sources):
     """With several steps an update, the state is only saved between updates, and resume is bit-equal still."""
-    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 90, 99), strict=True))
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 90, 95, 99), strict=True))
     preset = dataclasses.replace(TINY, phases=phases, gather=3 * TINY.batch * TINY.crop // 320, steps=30)
     one = trainer(tmp_path / "a", sources, preset)
     steps(one, 2)  # a step of the quantiser: a third of an update
@@ -404,7 +404,8 @@ def test_saves_wait_for_the_codebooks(tmp_path, sources):
 
 def test_the_decoder_alone_learns_in_its_phase(tmp_path, sources):
     """Encoder and codebooks stay, and what waited for an update of the codebooks does not keep the state unsaved."""
-    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 3, 99), strict=True))
+    starts = zip((p for p in TINY.phases if p.learns != "codebooks"), (0, 1, 3, 99), strict=True)
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in starts)
     preset = dataclasses.replace(TINY, phases=phases, gather=3 * TINY.batch * TINY.crop // 320, steps=8)
     one = trainer(tmp_path / "a", sources, preset)
     steps(one, 4)
@@ -421,6 +422,37 @@ def test_the_decoder_alone_learns_in_its_phase(tmp_path, sources):
     for each in (one, resumed):
         steps(each, 8)
     assert same(one.state, resumed.state)
+
+
+def test_the_codebooks_alone_learn_in_their_phase(tmp_path, sources):
+    """With a longer memory, from the encoder's average; networks, their averages and optimisers stay."""
+    phases = tuple(dataclasses.replace(p, start=s) for p, s in zip(TINY.phases, (0, 1, 4, 90, 99), strict=True))
+    preset = dataclasses.replace(TINY, phases=phases, steps=60)
+    one = trainer(tmp_path / "a", sources, preset)
+    steps(one, 5)
+    before = {name: value.clone() for name, value in one.state.tensors().items()}
+    one.save()
+    resumed = trainer(tmp_path / "a", sources, preset)
+    for each in (one, resumed):
+        steps(each, 9)
+    assert same(one.state, resumed.state)
+    changed = {name for name, value in one.state.tensors().items() if not torch.equal(value, before[name])}
+    assert changed == {
+        f"model.quantizer.{part}.{name}" for part in ("levels", "shapes") for name in ("codebooks", "usage")
+    }
+    encoder = one.state.averaged().encoder.state_dict()
+    assert all(torch.equal(value, encoder[name]) for name, value in one.state.model.encoder.state_dict().items())
+
+    def commitment():
+        quantizer = one.state.model.quantizer.eval()
+        x = torch.cat([torch.from_numpy(one.batches(step, stream=9)) for step in range(8)])
+        with torch.no_grad():
+            z = one.state.model.encoder(x)
+            return float(quantizer(z, torch.full((len(z), z.shape[2]), quantizer.stages))[1])
+
+    at_nine = commitment()
+    steps(one, 60)
+    assert commitment() < at_nine
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path, sources):

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from . import model
 
 #: the modules that codes and samples depend on and that are imported only when they are needed
-_CODING = ("conv", "seanet", "quantizer", "gainshape", "model", "postfilter", "engine", "search", "streaming")
+_CODING = (
+    "conv", "seanet", "quantizer", "gainshape", "ratecontrol", "model", "postfilter", "engine", "search", "streaming",
+)  # fmt: skip
 
 _PREVIEW = (
     "its weights are a preview: they stand for our training so far and not for SoundStream, whose trained reference "
@@ -64,6 +66,8 @@ class SoundStream(Codec):
     points = tuple(map(point, (3, 6, 9, 12, 18)))
     rates = (bitstream.RATE,)
     takes = "soundstream"
+    #: whether a point's bitrate is a mean
+    variable = False
 
     def __init__(self, weights: Path | None = None) -> None:
         self._own = weights
@@ -105,7 +109,7 @@ class SoundStream(Codec):
 
         self.check(clip, point)
         try:
-            codes = streaming.encode(self._model(), clip.samples[0], point.params["stages"])
+            codes = streaming.encode(self._model(), clip.samples[0], point.params["stages"], self.variable)
         except ValueError as error:  # of weights that have fewer stages
             raise CodecError(f"{self.name} {point.label}: {error}") from error
         return Encoded(self._pack(codes), clip.rate, 1)
@@ -123,7 +127,7 @@ class SoundStream(Codec):
         from .streaming import StreamingDecoder, StreamingEncoder
 
         self.check(clip, point)
-        encoder = StreamingEncoder(self._model(), point.params["stages"])
+        encoder = StreamingEncoder(self._model(), point.params["stages"], self.variable)
         decoder = StreamingDecoder(self._model())
         padded = np.pad(clip.samples[0], (0, -clip.length % bitstream.HOP))
         for frame in padded.reshape(-1, bitstream.HOP):
@@ -144,7 +148,7 @@ class SoundStream(Codec):
                 raise CodecError(f"{self.name} {point.label}: packet {number} has {len(packet.data)} bytes, not {size}")
         return bitstream.unpack(b"".join(packet.data for packet in packets), stages)
 
-    def tokens(self, encoded: Encoded, point: Point) -> Tokens:
+    def tokens(self, encoded: Encoded, point: Point) -> Tokens | None:
         codes = self._unpack(encoded.packets, point)
         return Tokens((1 << bitstream.BITS,) * codes.shape[1], tuple(codes.T))
 

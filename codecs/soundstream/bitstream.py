@@ -32,6 +32,8 @@ HOP = 320
 DELAY = 320
 #: bits of one code, a frame, a stage
 BITS = 10
+#: in arrays of codes: a stage that its frame does not have, where the bitrate is variable
+ABSENT = 0xFFFF
 #: of a channel: the first two code the levels that all others refine or are weighted by
 MIN_STAGES = 2
 MAX_STAGES = 24

@@ -9,7 +9,7 @@ bitrate has: all bitrates predict the same, and a stream that is cut to fewer st
 
 Shapes go through stages of their own, after a gain for each band that both sides know from the quantised levels: louder
 bands are coded more precisely, by a power between that of equal noise and that of equal signal-to-noise ratio, as noise
-shaping in classic codecs has it.
+shaping in classic codecs has it. So are the levels themselves, by a lower power of those that were predicted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .quantizer import ResidualVectorQuantizer
 #: level stages in the loop, the first two of every stream
 LOOP = 2
 #: power of a band's amplitude, relative to the loudest band's, that its shape is weighted by
-ALPHA = 0.4
+SHAPE_POWER = 0.4
 #: no part of a wrong level outlives a frame by more than this: half a second after a start in mid-stream 7 % are left.
 #: Unlimited it was 0.98, and the levels coded are no more exact (2.41 dB against 2.43).
 FORGET = 0.93
@@ -32,7 +32,12 @@ FORGET = 0.93
 
 def shape_weights(levels: Tensor, assign: Tensor) -> Tensor:
     """Levels [..., bands] -> weights [..., shapes] of the shapes that `assign` [bands, shapes] puts into the bands."""
-    return (ALPHA * (levels - levels.amax(-1, keepdim=True))).exp() @ assign
+    return weights(levels, SHAPE_POWER) @ assign
+
+
+def weights(levels: Tensor, power: float) -> Tensor:
+    """Levels [..., bands] -> the bands' amplitudes, relative to the loudest one's, to that power."""
+    return (power * (levels - levels.amax(-1, keepdim=True))).exp()
 
 
 class GainShapeQuantizer(nn.Module):
@@ -42,6 +47,7 @@ class GainShapeQuantizer(nn.Module):
     ----------
     assign : [bands, dimension - bands], 1 where a shape belongs to a band.
     stages : in all; `level_stages` names those that code levels, the first `LOOP` of them the first of all.
+    level_power : of a band's amplitude, as predicted, that errors of its level are weighted by.
 
     Attributes
     ----------
@@ -54,13 +60,19 @@ class GainShapeQuantizer(nn.Module):
     ready: Tensor
 
     def __init__(
-        self, assign: Tensor, stages: int, level_stages: Sequence[int], size: int = 1024, gather: int = 4096
+        self,
+        assign: Tensor,
+        stages: int,
+        level_stages: Sequence[int],
+        level_power: float,
+        size: int = 1024,
+        gather: int = 4096,
     ) -> None:
         super().__init__()
         if tuple(level_stages[:LOOP]) != tuple(range(LOOP)):
             raise ValueError(f"the first {LOOP} stages code levels, not those numbered {list(level_stages)}")
         self.bands, shapes = assign.shape
-        self.stages, self.size = stages, size
+        self.stages, self.size, self.level_power = stages, size, level_power
         self.kinds = tuple(stage in level_stages for stage in range(stages))
         self.levels = ResidualVectorQuantizer(self.bands, sum(self.kinds), size, gather=gather)
         self.shapes = ResidualVectorQuantizer(shapes, stages - sum(self.kinds), size, gather=gather)
@@ -90,6 +102,10 @@ class GainShapeQuantizer(nn.Module):
         """Levels of a frame [..., bands] -> what they say of the next one."""
         return self.mean + (levels - self.mean) @ self.feedback
 
+    def level_weights(self, levels: Tensor) -> Tensor:
+        """Levels [..., bands] that are expected -> weights [..., bands] of the errors of those that come."""
+        return weights(levels, self.level_power)
+
     def gains(self, levels: Tensor) -> Tensor:
         """Levels [..., bands], decoded by the stages of the loop -> the weights [..., shapes] of the shapes."""
         return shape_weights(levels, self.assign)
@@ -101,26 +117,30 @@ class GainShapeQuantizer(nn.Module):
         predictions, coded = [], []
         for level in levels.unbind(1):
             predicted = self.predict(before)
-            before = predicted + self.levels.quantise(level - predicted, LOOP)
+            weight = self.level_weights(predicted)
+            before = predicted + self.levels.quantise((level - predicted) * weight, LOOP) / weight
             predictions.append(predicted)
             coded.append(before)
         return torch.stack(predictions, 1), torch.stack(coded, 1)
 
     def decode(self, codes: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Codes [B, n, F] -> latents [B, dimension, F], and the levels after the last frame [B, bands], which are the
-        `before` of codes that follow."""
+        `before` of codes that follow. A frame with fewer stages has codes of `size` or more in the others."""
         levels, shapes = self.split(codes.shape[1])
         kinds = torch.tensor(self.kinds[: codes.shape[1]])
         residual = self.levels.decode(codes[:, kinds][:, :LOOP]).transpose(1, 2)
         before = residual.new_zeros(len(codes), self.bands) if before is None else before
         tracked = []
         for one in residual.unbind(1):
-            before = self.predict(before) + one
+            predicted = self.predict(before)
+            before = predicted + one / self.level_weights(predicted)
             tracked.append(before)
         base = torch.stack(tracked, 1) if tracked else residual
         level = base
         if levels > LOOP:
-            level = base + self.levels.decode(codes[:, kinds][:, LOOP:], LOOP).transpose(1, 2)
+            level = base + self.levels.decode(codes[:, kinds][:, LOOP:], LOOP).transpose(1, 2) / self.level_weights(
+                base
+            )
         if shapes:
             shape = self.shapes.decode(codes[:, ~kinds]).transpose(1, 2) / self.gains(base)
         else:
@@ -133,29 +153,25 @@ class GainShapeQuantizer(nn.Module):
         Parameters
         ----------
         z : latents [B, D, F].
-        stages : [B], how many stages each example uses (quantiser dropout); all stages learn from every example.
+        stages : [B, F], how many stages each frame uses (quantiser dropout); all stages learn from every frame.
 
         Returns
         -------
         quantised latents [B, D, F] with the gradient passed straight through; the commitment loss, of the residual
         levels relative to their energy and of the weighted shapes relative to theirs.
         """
-        frames = z.shape[2]
         x = z.transpose(1, 2).float()
         level, shape = x[..., : self.bands], x[..., self.bands :]
-        n_levels, n_shapes = (
-            torch.tensor([self.split(int(n))[i] for n in stages], device=z.device).repeat_interleave(frames)
-            for i in (0, 1)
-        )
+        splits = torch.tensor([self.split(int(n)) for n in stages.flatten()], device=z.device)
         with torch.no_grad():
             predicted, base = (one.flatten(0, 1) for one in self.track(level))
             residual = level.flatten(0, 1) - predicted
-            gains = self.gains(base)
-            levels = predicted + self.levels.learn(residual, n_levels)
-            shapes = self.shapes.learn(shape.flatten(0, 1) * gains, n_shapes) / gains
+            gains, fine = self.gains(base), self.level_weights(predicted)
+            levels = predicted + self.levels.learn(residual * fine, splits[:, 0]) / fine
+            shapes = self.shapes.learn(shape.flatten(0, 1) * gains, splits[:, 1]) / gains
             quantised = torch.cat([levels, shapes], 1).view_as(x)
-            weights = torch.cat([torch.ones_like(base), gains], 1).view_as(x)
-            energy = residual.square().sum(1).mean(), (shape.flatten(0, 1) * gains).square().sum(1).mean()
+            weights = torch.cat([fine, gains], 1).view_as(x)
+            energy = (residual * fine).square().sum(1).mean(), (shape.flatten(0, 1) * gains).square().sum(1).mean()
         error = ((x - quantised) * weights).square()
         parts = error[..., : self.bands], error[..., self.bands :]
         commitment = sum(
@@ -174,7 +190,8 @@ class GainShapeQuantizer(nn.Module):
         for closed in (False, True, True):
             self._fit_feedback(before[:, :-1], level[:, 1:])
             predicted = self.track(level)[0] if closed else self.predict(before.roll(1, 1))
-            residual = (level - predicted)[:, 2:].flatten(0, 1)  # without what saw no past
+            residual = (level - predicted) * self.level_weights(predicted)
+            residual = residual[:, 2:].flatten(0, 1)  # without what saw no past
             self.levels.fit(residual, sample, iterations)
             before = self.track(level)[1]
         self.shapes.fit((shape * self.gains(before)).flatten(0, 1), sample, iterations)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+#: what stays of the moving averages at an update: while the encoder moves, and when it stands still. An entry that is
+#: the mean of few frames codes others worse (docs/soundstream.md).
+MEMORY, LONG_MEMORY = 0.98, 0.995
+
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
     """Index of the codebook's entry [K, D] nearest to each row of x [N, D], [N]."""
@@ -27,7 +31,7 @@ class ResidualVectorQuantizer(nn.Module):
     usage: Tensor
 
     def __init__(
-        self, dimension: int, stages: int = 24, size: int = 1024, decay: float = 0.95, dead: float = 0.1,
+        self, dimension: int, stages: int = 24, size: int = 1024, decay: float = MEMORY, dead: float = 0.1,
         gather: int = 4096,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -46,10 +50,11 @@ class ResidualVectorQuantizer(nn.Module):
         self._statistics = None
 
     def decode(self, codes: Tensor, first: int = 0) -> Tensor:
-        """Codes [B, n, F] of the stages from `first` on -> latents [B, D, F]."""
-        z = self.codebooks[first][codes[:, 0]]
-        for stage in range(1, codes.shape[1]):
-            z = z + self.codebooks[first + stage][codes[:, stage]]
+        """Codes [B, n, F] of the stages from `first` on -> latents [B, D, F]. A code that no entry has adds nothing: it
+        stands where a frame of a variable bitrate has fewer stages."""
+        z = self.codebooks.new_zeros(len(codes), codes.shape[2], self.codebooks.shape[2])
+        for codebook, code in zip(self.codebooks[first:], codes.unbind(1), strict=False):
+            z += codebook[code.clamp_max(self.size - 1)] * (code < self.size)[..., None]
         return z.transpose(1, 2)
 
     @torch.no_grad()

@@ -20,7 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .bitstream import ABSENT
 from .gainshape import LOOP, GainShapeQuantizer, shape_weights
+from .ratecontrol import RateControl
 
 Codes = NDArray[np.uint16]
 Floats = NDArray[np.float64]
@@ -113,7 +115,12 @@ class Coder:
         return torch.from_numpy(np.stack(found).astype(np.int64)).transpose(1, 2).to(z.device)
 
     def __call__(
-        self, z: Tensor, stages: int, before: Floats | None, exact: Exact | None = None
+        self,
+        z: Tensor,
+        stages: int,
+        before: Floats | None,
+        exact: Exact | None = None,
+        control: RateControl | None = None,
     ) -> tuple[Codes, Floats]:
         """Latents [F, D] of the next frames -> codes [F, stages] and the levels after them, [bands].
 
@@ -121,6 +128,7 @@ class Coder:
         ----------
         before : the levels after the frames before; None at the start.
         exact : asked for latents where rounding could decide.
+        control : says how many stages each frame has, at most `stages`, the others are `ABSENT`; None for all.
         """
         bands = self.quantizer.bands
         before = np.zeros(bands) if before is None else before
@@ -128,21 +136,27 @@ class Coder:
         inside, base = np.empty((len(z), LOOP), np.uint16), np.empty((len(z), bands))
         for frame, level in enumerate(levels.numpy()):
             predicted = self._mean + (before - self._mean) @ self._feedback
-            inside[frame], margin = self._two(level - predicted, float(np.sqrt(level @ level)))
+            weights = self.quantizer.level_weights(torch.from_numpy(predicted)).numpy()
+            inside[frame], margin = self._two((level - predicted) * weights, float(np.sqrt(level @ level)))
             if margin < UNSURE and exact is not None:
                 level = exact([frame])[0, :bands].numpy()
-                inside[frame], _ = self._two(level - predicted, 1.0)
-            before = predicted + self._entries[0][inside[frame, 0]] + self._entries[1][inside[frame, 1]]
+                inside[frame], _ = self._two((level - predicted) * weights, 1.0)
+            coded = self._entries[0][inside[frame, 0]] + self._entries[1][inside[frame, 1]]
+            before = predicted + coded / weights
             base[frame] = before
-        n = self.quantizer.split(stages)
-        codes, margins = self._rest(z, base, n, self.dtype)
-        unsure = np.flatnonzero(margins < UNSURE)
-        if len(unsure) and exact is not None:
-            codes[unsure] = self._rest(exact(unsure.tolist()), base[unsure], n, torch.float64)[0]
-        out = np.empty((len(z), stages), np.uint16)
-        kinds = np.array(self.quantizer.kinds[:stages])
-        out[:, kinds] = np.concatenate([inside, codes[:, : n[0] - LOOP]], 1)
-        out[:, ~kinds] = codes[:, n[0] - LOOP :]
+        counts = np.full(len(z), stages) if control is None else control(base)
+        out = np.full((len(z), stages), ABSENT, np.uint16)
+        for count in np.unique(counts).tolist():
+            frames = np.flatnonzero(counts == count)
+            n = self.quantizer.split(count)
+            codes, margins = self._rest(z[frames], base[frames], n, self.dtype)
+            unsure = np.flatnonzero(margins < UNSURE)
+            if len(unsure) and exact is not None:
+                again = frames[unsure]
+                codes[unsure] = self._rest(exact(again.tolist()), base[again], n, torch.float64)[0]
+            kinds = np.array(self.quantizer.kinds[:count])
+            out[np.ix_(frames, np.flatnonzero(kinds))] = np.concatenate([inside[frames], codes[:, : n[0] - LOOP]], 1)
+            out[np.ix_(frames, np.flatnonzero(~kinds))] = codes[:, n[0] - LOOP :]
         return out, before
 
     def _two(self, x: Floats, scale: float) -> tuple[tuple[int, int], float]:
@@ -167,7 +181,8 @@ class Coder:
         bands, known = self.quantizer.bands, torch.from_numpy(base)
         fine, shapes = self._searches[dtype]
         level = z[:, :bands]
-        gains = shape_weights(known, self._assign)
-        codes, margins = fine((level.double() - known).to(dtype), n[0] - LOOP, level.norm(dim=1).to(dtype))
+        gains, weights = shape_weights(known, self._assign), self.quantizer.level_weights(known)
+        left = ((level.double() - known) * weights).to(dtype)
+        codes, margins = fine(left, n[0] - LOOP, level.norm(dim=1).to(dtype))
         more, further = shapes((z[:, bands:].double() * gains).to(dtype), n[1])
         return np.concatenate([codes, more], 1), np.minimum(margins, further)

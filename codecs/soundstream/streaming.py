@@ -14,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .bitstream import ABSENT
 from .engine import Array, engine
+from .gainshape import LOOP
 from .model import SoundStream
 from .postfilter import Memory, postfilter
+from .ratecontrol import RateControl
 from .search import Floats
 
 Samples = NDArray[np.float32]
@@ -45,12 +48,14 @@ class EncoderState:
     Attributes
     ----------
     past : of the network's convolutions.
+    control : of a variable bitrate.
     levels : what the next frame's are predicted from; None at the start.
     heard : samples of the last whole frames, as many as reach into the next one; all of them at the start.
     waiting : samples of an unfinished frame.
     """
 
     past: list[Array]
+    control: RateControl | None = None
     levels: Floats | None = None
     heard: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     waiting: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -62,14 +67,21 @@ class StreamingEncoder:
     Parameters
     ----------
     stages : of the quantiser, 2 to the model's.
+    variable : whether they are the mean of a variable bitrate (`ratecontrol.py`), then 4 or more; what a frame has less
+        than the most is `ABSENT` in the codes.
     """
 
-    def __init__(self, model: SoundStream, stages: int) -> None:
-        model.quantizer.split(stages)  # raises ValueError if there are no such
-        self.model, self.stages, self.hop = model, stages, model.config.hop
+    def __init__(self, model: SoundStream, stages: int, variable: bool = False) -> None:
+        model.quantizer.split(3 if variable else stages)  # raises ValueError if there are no such
+        self.model, self.hop, self._mean = model, model.config.hop, stages if variable else None
+        self.stages = RateControl(stages, model.config.stages).range[1] if variable else stages
         with _coding():
             self._engine = engine(model)
-        self.state = EncoderState(self._engine.encoder.start())
+        self.state = self._start()
+
+    def _start(self) -> EncoderState:
+        control = None if self._mean is None else RateControl(self._mean, self.model.config.stages)
+        return EncoderState(self._engine.encoder.start(), control)
 
     def push(self, samples: NDArray[np.floating]) -> Codes:
         """Samples [n] at 24 kHz in [-1, 1], any n -> codes [f, stages] of the f frames that are now complete."""
@@ -89,7 +101,7 @@ class StreamingEncoder:
     def finish(self) -> Codes:
         """Codes [0 or 1, stages] of the samples that wait, filled up to a frame with zeros; then it starts anew."""
         codes = self.push(np.zeros(-len(self.state.waiting) % self.hop, np.float32))
-        self.state = EncoderState(self._engine.encoder.start())
+        self.state = self._start()
         return codes
 
     def _block(self, samples: Samples) -> Codes:
@@ -105,7 +117,8 @@ class StreamingEncoder:
                 return torch.cat([self._engine.exact(part[None]) for part in parts])
             return self._engine.exact(np.stack(parts))
 
-        codes, self.state.levels = self._engine.coder(torch.from_numpy(z[0].T), self.stages, self.state.levels, exact)
+        latents, state = torch.from_numpy(z[0].T), self.state
+        codes, state.levels = self._engine.coder(latents, self.stages, state.levels, exact, state.control)
         self.state.heard = heard[max(0, len(heard) - (reach - 1) * self.hop) :].copy()
         return codes
 
@@ -123,28 +136,34 @@ class StreamingDecoder:
         self.memory: Memory | None = None
 
     def push(self, codes: NDArray[np.integer]) -> Samples:
-        """Codes [f, n] of the next f frames, 2 <= n <= stages -> samples [320 f], not clipped to [-1, 1]."""
+        """Codes [f, n] of the next f frames, 2 <= n <= stages, `ABSENT` where a frame has fewer -> samples [320 f], not
+        clipped to [-1, 1]."""
         config = self.model.config
         if codes.ndim != 2:
             raise ValueError(f"codes [frames, stages], not {codes.shape}")
         self.model.quantizer.split(codes.shape[1])  # raises ValueError for a number that there is not
-        if codes.size and not 0 <= codes.min() <= codes.max() < config.codebook_size:
-            raise ValueError(f"codes from {codes.min()} to {codes.max()}; the model has {config.codebook_size} a stage")
+        there = codes != ABSENT
+        if not there[:, :LOOP].all() or (there[:, 1:] > there[:, :-1]).any():
+            raise ValueError(f"a frame has the first stages, {LOOP} at least, and none after one that is absent")
+        known = codes[there]
+        if known.size and not 0 <= known.min() <= known.max() < config.codebook_size:
+            raise ValueError(f"codes from {known.min()} to {known.max()}; the model has {config.codebook_size} a stage")
         samples = np.empty(len(codes) * config.hop, np.float32)
         for start in range(0, len(codes), BLOCK):
             block = torch.from_numpy(codes[start : start + BLOCK].astype(np.int64)).T[None]
             with _coding():
                 z, self.levels = self.model.quantizer.decode(block, self.levels)
             y, self.past = self._network.step(z.numpy(), self.past)
-            filtered, self.memory = postfilter(torch.from_numpy(y[0]), self.memory)
+            stages = (block < config.codebook_size).sum(1)
+            filtered, self.memory = postfilter(torch.from_numpy(y[0]), stages, self.memory)
             samples[start * config.hop :][: y.shape[2]] = filtered[0]
         return samples
 
 
-def encode(model: SoundStream, samples: NDArray[np.floating], stages: int) -> Codes:
-    """A whole signal [n] -> codes [ceil(n / 320), stages]. The last frame is whole only with a further one: add `hop`
-    samples of silence to hear the end."""
-    encoder = StreamingEncoder(model, stages)
+def encode(model: SoundStream, samples: NDArray[np.floating], stages: int, variable: bool = False) -> Codes:
+    """A whole signal [n] -> codes [ceil(n / 320), stages], as `StreamingEncoder` has them. The last frame is whole only
+    with a further one: add `hop` samples of silence to hear the end."""
+    encoder = StreamingEncoder(model, stages, variable)
     return np.concatenate([encoder.push(samples), encoder.finish()])
 
 

@@ -1,15 +1,15 @@
 """What is trained for how long, in one place.
 
-A run goes through phases: the autoencoder with the quantiser bypassed, the quantiser, the decoder alone, then with
-discriminators. Each has loss
-weights of its own. `bench train soundstream` writes its preset to RUN/run.json and reads it back from there when it
-resumes, so a preset that changes here leaves runs that are under way alone.
+A run goes through phases: the autoencoder with the quantiser bypassed, the quantiser, the codebooks alone, the decoder
+alone, then with discriminators. Each has loss weights of its own. `bench train soundstream` writes its preset to
+RUN/run.json and reads it back from there when it resumes, so a preset that changes here leaves runs that are under way
+alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..losses import LossWeights
 
@@ -25,7 +25,8 @@ class Phase:
     adversarial : whether the discriminators are trained and heard.
     weights : of the losses; one with weight 0 is not computed.
     rate : factor on the learning rate. encoder_rate : a further one for the encoder.
-    fixed : whether encoder and codebooks stay as they are, the encoder at its average, and the decoder alone learns.
+    learns : "all", or what alone learns while the rest stays as it is, the encoder at its average: "codebooks", with a
+        longer memory (see `quantizer.py`), or "decoder".
     noise : Gaussian noise on the latents while the quantiser is bypassed, relative to their standard deviation.
     """
 
@@ -36,7 +37,7 @@ class Phase:
     weights: LossWeights
     rate: float = 1.0
     encoder_rate: float = 1.0
-    fixed: bool = False
+    learns: Literal["all", "codebooks", "decoder"] = "all"
     noise: float = 0.0
 
 
@@ -110,12 +111,13 @@ _ADVERSARIAL = LossWeights(
 )
 
 
-def _phases(bypass: int, fixed: int, gan: int) -> tuple[Phase, ...]:
+def _phases(bypass: int, books: int, decoder: int, gan: int) -> tuple[Phase, ...]:
     return (
         Phase("autoencoder", 0, False, False, _SPECTRUM, noise=0.05),
         Phase("quantiser", bypass, True, False, _SPECTRUM, encoder_rate=0.1),
-        Phase("decoder", fixed, True, False, _SPECTRUM, fixed=True),
-        Phase("adversarial", gan, True, True, _ADVERSARIAL, rate=0.5, fixed=True),
+        Phase("codebooks", books, True, False, _SPECTRUM, learns="codebooks"),
+        Phase("decoder", decoder, True, False, _SPECTRUM, learns="decoder"),
+        Phase("adversarial", gan, True, True, _ADVERSARIAL, rate=0.5, learns="decoder"),
     )
 
 
@@ -127,7 +129,7 @@ PRESETS: dict[str, Preset] = {
         crop=19200,
         steps=60_000,
         rate=3e-4,
-        phases=_phases(200, 40_000, 50_000),
+        phases=_phases(200, 32_000, 40_000, 50_000),
         wave_channels=8,
         wave_max=128,
         stft_channels=8,
@@ -139,7 +141,7 @@ PRESETS: dict[str, Preset] = {
         crop=24000,
         steps=16_000,
         rate=3e-4,
-        phases=_phases(200, 8_000, 11_000),
+        phases=_phases(200, 7_000, 8_000, 11_000),
         gather=16384,
         fit_frames=262144,
         wave_channels=8,
@@ -165,7 +167,7 @@ PRESETS: dict[str, Preset] = {
         steps=20,
         rate=5e-4,
         warmup=2,
-        phases=_phases(6, 12, 16),
+        phases=_phases(6, 10, 12, 16),
         gather=1,
         fit_frames=512,
         wave_channels=4,

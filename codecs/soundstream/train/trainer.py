@@ -20,6 +20,8 @@ from torch import Tensor
 from ..gainshape import LOOP
 from ..model import save as save_model
 from ..postfilter import postfilter
+from ..quantizer import LONG_MEMORY
+from ..ratecontrol import RateControl
 from . import checkpoint, validate
 from .batches import Batches
 from .data import RATE
@@ -84,13 +86,17 @@ class Trainer:
         quantise = phase.quantise or bool(state.model.quantizer.ready)
         if quantise and not bool(state.model.quantizer.ready):
             self._fit()
-        if phase.fixed and 0 < step == phase.start and not preset.phase(step - 1).fixed:
-            state.model.encoder.load_state_dict(state.average.encoder.state_dict())
+        if 0 < step == phase.start and (before := preset.phase(step - 1).learns) != phase.learns:
             state.model.quantizer.settle()
+            if before == "all":
+                state.model.encoder.load_state_dict(state.average.encoder.state_dict())
+        if phase.learns == "codebooks":
+            self._learn_codebooks(x)
+            return
         for group, factor in zip(state.optimizer.param_groups, (phase.encoder_rate, 1.0), strict=True):
             group["lr"] = preset.rate_at(step) * factor
         state.model.train()
-        state.model.quantizer.train(not phase.fixed)
+        state.model.quantizer.train(phase.learns == "all")
         y, terms = self._reconstruct(x, phase, quantise)
         x = x[..., : y.shape[-1]]
         discriminator: Tensor | None = None
@@ -109,10 +115,23 @@ class Trainer:
             self._step_discriminators(discriminator)
             terms["discriminator"] = discriminator
         state.shorten_momenta()
-        state.progress.step += 1
-        state.progress.audio_seconds += x.numel() / RATE
+        self._done(x, terms | {"gradient": norm})
         state.move_average(preset.average)
-        for name, value in (terms | {"gradient": norm}).items():
+
+    @torch.no_grad()
+    def _learn_codebooks(self, x: Tensor) -> None:
+        quantizer = self.state.model.quantizer.train()
+        for part in (quantizer.levels, quantizer.shapes):
+            part.decay = LONG_MEMORY
+        with self._autocast():
+            z = self.state.model.encoder(x)
+        every = torch.full((len(z), z.shape[2]), quantizer.stages)
+        self._done(x, {"commitment": quantizer(z.float(), every)[1]})
+
+    def _done(self, x: Tensor, terms: dict[str, Tensor]) -> None:
+        self.state.progress.step += 1
+        self.state.progress.audio_seconds += x.numel() / RATE
+        for name, value in terms.items():
             self._sums.setdefault(name, []).append(value.detach())
 
     def _batch(self, step: int) -> Tensor:
@@ -130,25 +149,34 @@ class Trainer:
         """The decoded batch [B, 1, T - hop] and the losses that need no discriminator, by name."""
         model = self.state.model
         terms: dict[str, Tensor] = {}
-        with self._autocast(), torch.set_grad_enabled(not phase.fixed):
+        with self._autocast(), torch.set_grad_enabled(phase.learns == "all"):
             z = model.encoder(x)
         z = z.float()
+        stages = torch.full((len(z), z.shape[2]), model.config.stages)
         if quantise:
-            z, terms["commitment"] = model.quantizer(z, self._stages(len(x)))
+            stages = self._stages(z[:, : model.quantizer.bands].detach())
+            z, terms["commitment"] = model.quantizer(z, stages)
         elif phase.noise:
             z = z + phase.noise * z.detach().std() * torch.randn_like(z)
         with self._autocast():
             y = model.decoder(z)
         late = model.config.hop
-        y = postfilter(y[:, 0].float())[0][:, None, late:]
+        y = postfilter(y[:, 0].float(), stages)[0][:, None, late:]
         return y, terms | self._reconstruction(x[..., :-late], y, phase.weights)
 
-    def _stages(self, batch: int) -> Tensor:
-        """Quantiser dropout: how many stages each example uses, [batch]."""
-        most = self.state.model.config.stages
+    def _stages(self, levels: Tensor) -> Tensor:
+        """Quantiser dropout: how many stages each frame uses, [B, F], of levels [B, bands, F]. Half of the examples
+        with four stages or more have a variable bitrate."""
+        most, batch = self.state.model.config.stages, len(levels)
         common = torch.tensor([n for n in RATES if n <= most] or [most])
         chosen = common[torch.randint(len(common), (batch,))]
-        return torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(LOOP, most + 1, (batch,)))
+        chosen = torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(LOOP, most + 1, (batch,)))
+        stages = chosen[:, None].repeat(1, levels.shape[2])
+        for row in (torch.rand(batch) < 0.5).nonzero()[:, 0].tolist():
+            if chosen[row] >= 2 * LOOP:
+                control = RateControl(int(chosen[row]), most)
+                stages[row] = torch.from_numpy(control(levels[row].T.double().cpu().numpy()))
+        return stages
 
     def _step_discriminators(self, loss: Tensor) -> None:
         nets, optimizer = self.state.discriminators, self.state.discriminator_optimizer
