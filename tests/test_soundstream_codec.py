@@ -53,7 +53,7 @@ def test_declaration():
         assert point.params["stages"] == STAGES[point.label]
         assert point.kbps == float(point.label) == STAGES[point.label] * 0.75
         assert (point.mode, point.content) == ("cbr", ("speech", "music"))
-        assert (codec.frame(24000, point), codec.delay(24000, point)) == (320, 320)
+        assert (codec.frame(24000, point), codec.delay(24000, point)) == (320, 640)
     assert (codec.rates, codec.channels) == ((24000,), (1,))
     assert "two channels apart" in codec.about
 
@@ -78,7 +78,7 @@ def test_packets_of_a_higher_rate_cut_short_are_of_the_lower_one(weights):
     errors = []
     for encoded in (codec.encode(clip(), point), cut):
         y = codec.decode(encoded, point).samples[0]
-        errors.append(np.square(x[:-320] - y[320 : len(x)]).sum())
+        errors.append(np.square(x[:-640] - y[640 : len(x)]).sum())
     assert errors[1] < 1.5 * errors[0]
 
 
@@ -194,14 +194,14 @@ class TestPackagedWeights:
     def test_the_declared_delay_is_the_measured_one(self):
         for label in ("9", "18"):
             found = measure(codec, codec.point(label), 24000)
-            assert found.delay == codec.delay(24000, codec.point(label)) == 320
+            assert found.delay == codec.delay(24000, codec.point(label)) == 640
             assert found.clarity > CLEAR
 
     def test_more_stages_come_nearer(self):
         x = clip(5.0)
         error = []
         for label in ("3", "6", "18"):
-            y = codec.decode(codec.encode(x, codec.point(label)), codec.point(label)).samples[0, 320:]
+            y = codec.decode(codec.encode(x, codec.point(label)), codec.point(label)).samples[0, 640:]
             spectra = [np.abs(np.fft.rfft(s[:119296].reshape(-1, 512) * np.hanning(512))) for s in (x.samples[0], y)]
             error.append(np.abs(np.log10(spectra[0] + 1e-2) - np.log10(spectra[1] + 1e-2)).mean())
         assert error == sorted(error, reverse=True)

@@ -1,4 +1,4 @@
-"""Coding chunk by chunk equals coding at once, causally, with a delay of two frames, in bounded memory."""
+"""Coding chunk by chunk equals coding at once, causally, with a delay of three frames, in bounded memory."""
 
 from __future__ import annotations
 
@@ -197,21 +197,22 @@ def test_nothing_before_a_change_knows_of_it(model, n):
     assert (changed[frame:] != codes[frame:]).any()
 
 
-def test_the_delay_is_two_frames(model):
-    """An impulse is heard a frame later, and that can be sent when the last sample of the next frame is there."""
+def test_the_delay_is_three_frames(model):
+    """An impulse is heard two frames later, and that can be sent when the last sample of the frame after the next is
+    there."""
     for at in (20 * HOP, 20 * HOP + 100, 21 * HOP - 1):
         x = np.zeros(40 * HOP, np.float32)
         x[at] = 0.9
         encoder, decoder = StreamingEncoder(model, 24), StreamingDecoder(model)
-        codes = encoder.push(x[: 22 * HOP - 1])
-        assert len(codes) == 21
+        codes = encoder.push(x[: 23 * HOP - 1])
+        assert len(codes) == 22
         decoder.push(codes)
-        heard = decoder.push(encoder.push(x[22 * HOP - 1 : 22 * HOP]))
+        heard = decoder.push(encoder.push(x[23 * HOP - 1 : 23 * HOP]))
         assert len(heard) == HOP
-        silence = decode(model, encode(model, np.zeros(22 * HOP, np.float32), 24))[-HOP:]
+        silence = decode(model, encode(model, np.zeros(23 * HOP, np.float32), 24))[-HOP:]
         assert np.abs(heard - silence).max() > 0.005
         whole = decode(model, encode(model, x, 24))
-        assert abs(int(np.abs(whole).argmax()) - HOP - at) <= HOP // 2
+        assert abs(int(np.abs(whole).argmax()) - 2 * HOP - at) <= HOP // 2
 
 
 def test_finish_fills_up_and_starts_anew(tiny):

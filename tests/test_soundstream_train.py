@@ -351,7 +351,7 @@ def test_twenty_steps_lower_the_loss_and_resume_is_bit_equal(tmp_path, sources):
     def loss() -> tuple[float, float]:
         with torch.no_grad():
             y = whole.state.model.decoder(whole.state.model.encoder(x))
-            terms = whole._reconstruction(x[..., :-320], y[..., 320:], weights)  # the decoder is a frame late
+            terms = whole._reconstruction(x[..., :-320], y[..., 320:], weights)  # without the postfilter a frame late
             return float(weights.total(terms)), float(terms["log_mel"])
 
     before = loss()

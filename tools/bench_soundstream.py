@@ -83,7 +83,6 @@ def _eager_frames(model: SoundStream, x: np.ndarray) -> Callable[[int], object]:
     from codecbench.codecs.soundstream.conv import StreamState
 
     up, down, hop, coder = StreamState(), StreamState(), model.config.hop, engine(model).coder
-    stages = torch.full((1, 1), STAGES)
     before = after = memory = None  # of the encoder's and the decoder's prediction, and of the postfilter
 
     def frame(i: int) -> object:
@@ -91,7 +90,7 @@ def _eager_frames(model: SoundStream, x: np.ndarray) -> Callable[[int], object]:
         z = model.encoder(torch.from_numpy(x[i * hop : (i + 1) * hop])[None, None], up)
         codes, before = coder(z[0].T, STAGES, before)
         z, after = model.quantizer.decode(torch.from_numpy(codes.astype(np.int64)).T[None], after)
-        y, memory = postfilter(model.decoder(z, down)[:, 0], stages, memory)
+        y, memory = postfilter(model.decoder(z, down)[:, 0], memory)
         return y
 
     return frame

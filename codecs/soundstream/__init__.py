@@ -1,9 +1,9 @@
 """SoundStream (Zeghidour et al. 2021, arXiv 2107.03312), written and trained by this project.
 
-It is causal, streams and codes at 24 kHz; a frame is whole only with the next one, so the output is a frame late. One
-model gives every bitrate: 0.75 kbit/s a stage of its quantiser, two stages at least. A packet is a frame of 320
-samples: 10 bits a stage, nothing else. It is mono; the harness codes the channels of a stereo clip apart, so the
-bitrate counts both.
+It streams and codes at 24 kHz; a frame is whole only with the next one, and the postfilter looks a frame ahead, so the
+output is two frames late. One model gives every bitrate: 0.75 kbit/s a stage of its quantiser, two stages at least. A
+packet is a frame of 320 samples: 10 bits a stage, nothing else. It is mono; the harness codes the channels of a stereo
+clip apart, so the bitrate counts both.
 """
 
 from __future__ import annotations

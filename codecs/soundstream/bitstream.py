@@ -1,4 +1,4 @@
-"""The container `.sstr`, version 2: a header of 27 bytes, then one packet a frame; docs/bitstream.md has it to the bit.
+"""The container `.sstr`, version 3: a header of 27 bytes, then one packet a frame; docs/bitstream.md has it to the bit.
 
 A packet holds 10 bits a stage, stage 0 first, most significant bit first: the stages of channel 0, then those of
 channel 1. It ends with zero bits up to a whole byte, so every packet of a stream has one size and is parsed without the
@@ -24,12 +24,12 @@ from .._codec import CodecError
 Codes = NDArray[np.uint16]
 
 MAGIC = b"SSTR"
-VERSION = 2
-#: samples a second, Hz, and samples a frame: version 2 knows no other
+VERSION = 3
+#: samples a second, Hz, and samples a frame: version 3 knows no other
 RATE = 24000
 HOP = 320
-#: samples by which the decoder's output is late: as many of its first are dropped, and a packet more brings the last
-DELAY = 320
+#: samples by which the decoder's output is late: as many of its first are dropped, and two packets more bring the last
+DELAY = 640
 #: bits of one code, a frame, a stage
 BITS = 10
 #: in arrays of codes: a stage that its frame does not have, where the bitrate is variable
@@ -117,9 +117,9 @@ class Header:
             raise BitstreamError("it is empty")
         if data[:4] != MAGIC[: len(data)]:
             raise BitstreamError(f"not a SoundStream stream: it begins with {data[:4]!r}, not with {MAGIC!r}")
-        if data[4:5] == b"\x01":
+        if data[4:5] in (b"\x01", b"\x02"):
             raise BitstreamError(
-                "version 1 of the format: it needs an older codecbench and the weights that came with it"
+                f"version {data[4]} of the format: it needs an older codecbench and the weights that came with it"
             )
         if len(data) > 4 and data[4] != VERSION:
             raise BitstreamError(f"version {data[4]} of the format; this program reads version {VERSION}: update it")

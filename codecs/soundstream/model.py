@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from . import packaged
 from .gainshape import GainShapeQuantizer
 from .packaged import model_id
-from .postfilter import postfilter
+from .postfilter import LOOKAHEAD, postfilter
 from .seanet import Decoder, Encoder, start_as_transform
 
 __all__ = ["PRESETS", "Config", "SoundStream", "load", "model_id", "save"]
@@ -49,8 +49,13 @@ class Config:
 
     @property
     def hop(self) -> int:
-        """Samples a frame, and by how many the decoder's output is late."""
+        """Samples a frame."""
         return math.prod(self.strides)
+
+    @property
+    def late(self) -> int:
+        """Samples by which what is decoded is late: a frame by the transform, and the postfilter's lookahead."""
+        return self.hop + LOOKAHEAD
 
     @classmethod
     def from_json(cls, text: str) -> Config:
@@ -111,15 +116,12 @@ class SoundStream(nn.Module):
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, n, F] -> waveform [B, 1, F * hop], `hop` samples late."""
-        return self.hear(self.quantizer.decode(codes)[0], (codes < self.quantizer.size).sum(1))
+        """Codes [B, n, F] -> waveform [B, 1, F * hop], `late` samples late."""
+        return self.hear(self.quantizer.decode(codes)[0])
 
-    def hear(self, z: Tensor, stages: Tensor | None = None) -> Tensor:
-        """Latents [B, D, F] quantised by so many stages [B, F], or by none -> waveform [B, 1, F * hop], `hop` samples
-        late, postfiltered."""
-        if stages is None:
-            stages = torch.full((len(z), z.shape[2]), self.config.stages)
-        return postfilter(self.decoder(z)[:, 0], stages)[0][:, None]
+    def hear(self, z: Tensor) -> Tensor:
+        """Latents [B, D, F], quantised or not -> waveform [B, 1, F * hop], `late` samples late, postfiltered."""
+        return postfilter(self.decoder(z)[:, 0])[0][:, None]
 
 
 def save(model: SoundStream, path: Path, metadata: Mapping[str, str]) -> None:

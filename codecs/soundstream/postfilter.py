@@ -1,10 +1,11 @@
-"""A long-term postfilter: where decoded speech is periodic, what came one or two pitch periods before is mixed in.
+"""A long-term postfilter: where decoded speech is periodic, it is mixed with itself a pitch period earlier and later.
 
-Noise of quantisation lies between the harmonics of voiced speech as well as on them, and there nothing masks it. Two
-periods of speech are nearly alike and their noise is not, so their mean has less of it. The classic form is that of
-Chen and Gersho (IEEE Trans. Speech and Audio Processing 3, 1995), used in CELP codecs and, as CELT's pitch postfilter,
-in Opus (RFC 6716, section 4.3.7.1). Here the lag is found in the decoded signal itself: it costs no bits, and the
-networks are trained through it. At low rates, where there is more noise, two periods are taken.
+Noise of quantisation lies between the harmonics of voiced speech as well as on them, and there nothing masks it.
+Periods of speech that follow each other are nearly alike and their noise is not, so their mean has less of it. The
+classic form is that of Chen and Gersho (IEEE Trans. Speech and Audio Processing 3, 1995), used in CELP codecs and, as
+CELT's pitch postfilter, in Opus (RFC 6716, section 4.3.7.1); they take periods of the past. This one takes the period
+after as well, which does much for quality and costs a frame of delay (docs/decisions/0015). The lag is found in the
+decoded signal itself, so it costs no bits, and the networks are trained through it.
 
 Signals are [B, T] at 24 kHz; a subframe is 160 samples, 6.7 ms.
 """
@@ -22,76 +23,79 @@ from torch import Tensor
 
 #: samples a subframe; of the window that is compared with what lies one lag before it
 SUBFRAME, WINDOW = 160, 480
-#: lags, samples: 400 to 75 Hz
-SHORTEST, LONGEST = 60, 320
+#: lags, samples: 400 to 77 Hz
+SHORTEST, LONGEST = 60, 312
+#: samples by which the output is late: the longest lag, and what smoothing and interpolation reach beyond it
+LOOKAHEAD = 320
 #: samples before the first that are looked at
 HISTORY = 832
-#: weight of the period before at a correlation of 1; correlation from which on it is mixed in
-STRENGTH, THRESHOLD = 0.6, 0.3
-#: weight of the second period, a share of the first one's: at most; stages from which on there is none; fall a stage
-SECOND, _ALONE, _FALL = 0.5, 12, 1 / 16
+#: weight of each period at a correlation of 1; correlation from which on they are mixed in
+STRENGTH, THRESHOLD = 0.45, 0.3
+#: what is mixed in is low-passed, -3 dB at 2.3 kHz: above, harmonics are not as steady
+_SMOOTH = torch.tensor([1.0, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
 #: what a longer lag must be better by, a sample: multiples of the period are as good as the period
 _PREFER = 3e-4
 #: the lag is first sought in every fourth sample
 _STEP = 4
+#: subframes of the lookahead
+_AHEAD = LOOKAHEAD // SUBFRAME
 
 Array = NDArray[np.floating[Any]]
 
 
 @dataclass
 class Memory:
-    """What lies before the next samples: signal [B, HISTORY]; of the last subframe lag, gain and the second period's
-    gain, [B, 1]."""
+    """What lies before the next samples: signal [B, HISTORY]; lag and gain [B, 3] of the last subframes."""
 
     signal: Tensor
     lag: Tensor
     gain: Tensor
-    second: Tensor
 
     @classmethod
     def silent(cls, like: Tensor) -> Memory:
         """Before the start of signals [B, T]."""
-        rows = len(like)
-        none = like.new_zeros(rows, 1)
-        return cls(like.new_zeros(rows, HISTORY), like.new_full((rows, 1), float(SHORTEST)), none, none)
+        rows, known = len(like), _AHEAD + 1
+        lag = like.new_full((rows, known), float(SHORTEST))
+        return cls(like.new_zeros(rows, HISTORY), lag, like.new_zeros(rows, known))
 
 
-def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-    """Signals [B, T] of frames with so many stages [B, F], T a multiple of F subframes -> the same filtered, and the
-    memory for what follows.
+def postfilter(x: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    """Signals [B, T], T a multiple of the subframe -> the same filtered, `LOOKAHEAD` samples late, and the memory for
+    what follows.
 
     Lag and gain are constants to the gradient. Between subframes one filter fades into the next.
     """
     memory = memory or Memory.silent(x)
-    share = ((_ALONE - stages.to(x)) * _FALL).clamp(0, SECOND)
-    share = share.repeat_interleave(x.shape[1] // SUBFRAME // max(1, stages.shape[1]), 1)
     signal = torch.cat([memory.signal, x], 1)
     lag, gain = (torch.from_numpy(one).to(x) for one in pitch(signal.detach().cpu().numpy()))
-    second = torch.cat([memory.second, gain * share], 1)
     lag, gain = torch.cat([memory.lag, lag], 1), torch.cat([memory.gain, gain], 1)
-    smooth = torch.nn.functional.pad(signal, (1, 1))
-    smooth = (smooth[:, :-2] + 2 * signal + smooth[:, 2:]) / 4
+    smooth = torch.nn.functional.conv1d(signal[:, None], _SMOOTH.to(x)[None, None], padding=len(_SMOOTH) // 2)[:, 0]
+    old, new = (_mixed(signal, smooth, lag, gain, one) for one in (0, 1))
     fade = (torch.arange(SUBFRAME, device=x.device) / SUBFRAME).repeat(x.shape[1] // SUBFRAME)
-    old, new = (
-        _mixed(x, smooth, *(one[:, some] for one in (lag, gain, second))) for some in (slice(0, -1), slice(1, None))
-    )
-    return (1 - fade) * old + fade * new, Memory(
-        signal[:, -HISTORY:].detach(), lag[:, -1:], gain[:, -1:], second[:, -1:]
-    )
+    y = (1 - fade) * old + fade * new
+    return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :])
 
 
-def _mixed(x: Tensor, smooth: Tensor, lag: Tensor, gain: Tensor, second: Tensor) -> Tensor:
-    """x [B, T] with `smooth` [B, HISTORY + T] one lag and two before; lag, gain, second : [B, subframes]."""
-    lag, gain, second = (one.repeat_interleave(SUBFRAME, 1) for one in (lag, gain, second))
-    mixed = x + gain * _before(smooth, lag) + second * _before(smooth, 2 * lag)
-    return mixed / (1 + gain + second)
+def _mixed(signal: Tensor, smooth: Tensor, lag: Tensor, gain: Tensor, first: int) -> Tensor:
+    """The output [B, T] of signals [B, HISTORY + T] with the lags and gains [B, 3 + subframes] from number `first` on.
+
+    The lag to the period after is that of the subframe in which it ends, or of the last that is known.
+    """
+    subframes = lag.shape[1] - _AHEAD - 1
+    n = torch.arange(subframes * SUBFRAME, device=lag.device)
+    place, number = HISTORY - LOOKAHEAD + n, (n // SUBFRAME).expand(len(lag), -1)
+    back, weight = lag.gather(1, number + first), gain.gather(1, number + first)
+    ends = number + 1 + ((n % SUBFRAME + back).long() // SUBFRAME).clamp_max(_AHEAD - 1)
+    ahead, other = lag.gather(1, ends), gain.gather(1, ends)
+    mixed = signal[:, place] + weight * _before(smooth, place, back) + other * _before(smooth, place, -ahead)
+    return mixed / (1 + weight + other)
 
 
-def _before(smooth: Tensor, lag: Tensor) -> Tensor:
-    """`smooth` [B, HISTORY + T] so many samples, a fraction, before each of the last T; lag [B, T]."""
+def _before(x: Tensor, place: Tensor, lag: Tensor) -> Tensor:
+    """x [B, N] so many samples, a fraction, before each place; place [T], lag [B, T]."""
     whole = lag.floor()
-    place = HISTORY + torch.arange(lag.shape[1], device=lag.device) - whole.long()
-    return smooth.gather(1, place).lerp(smooth.gather(1, place - 1), lag - whole)
+    place = place - whole.long()
+    return x.gather(1, place).lerp(x.gather(1, place - 1), lag - whole)
 
 
 def pitch(signal: Array) -> tuple[Array, Array]:

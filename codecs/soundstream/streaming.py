@@ -154,19 +154,18 @@ class StreamingDecoder:
             with _coding():
                 z, self.levels = self.model.quantizer.decode(block, self.levels)
             y, self.past = self._network.step(z.numpy(), self.past)
-            stages = (block < config.codebook_size).sum(1)
-            filtered, self.memory = postfilter(torch.from_numpy(y[0]), stages, self.memory)
+            filtered, self.memory = postfilter(torch.from_numpy(y[0]), self.memory)
             samples[start * config.hop :][: y.shape[2]] = filtered[0]
         return samples
 
 
 def encode(model: SoundStream, samples: NDArray[np.floating], stages: int, variable: bool = False) -> Codes:
     """A whole signal [n] -> codes [ceil(n / 320), stages], as `StreamingEncoder` has them. The last frame is whole only
-    with a further one: add `hop` samples of silence to hear the end."""
+    with a further one, and heard with one more: add `late` samples of silence to hear the end."""
     encoder = StreamingEncoder(model, stages, variable)
     return np.concatenate([encoder.push(samples), encoder.finish()])
 
 
 def decode(model: SoundStream, codes: NDArray[np.integer]) -> Samples:
-    """Codes [F, n] -> samples [320 F], the first `hop` of them before the signal's start."""
+    """Codes [F, n] -> samples [320 F], the first `late` of them before the signal's start."""
     return StreamingDecoder(model).push(codes)

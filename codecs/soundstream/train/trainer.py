@@ -146,22 +146,20 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _reconstruct(self, x: Tensor, phase: Phase, quantise: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """The decoded batch [B, 1, T - hop] and the losses that need no discriminator, by name."""
+        """The decoded batch [B, 1, T - late] and the losses that need no discriminator, by name."""
         model = self.state.model
         terms: dict[str, Tensor] = {}
         with self._autocast(), torch.set_grad_enabled(phase.learns == "all"):
             z = model.encoder(x)
         z = z.float()
-        stages = torch.full((len(z), z.shape[2]), model.config.stages)
         if quantise:
-            stages = self._stages(z[:, : model.quantizer.bands].detach())
-            z, terms["commitment"] = model.quantizer(z, stages)
+            z, terms["commitment"] = model.quantizer(z, self._stages(z[:, : model.quantizer.bands].detach()))
         elif phase.noise:
             z = z + phase.noise * z.detach().std() * torch.randn_like(z)
         with self._autocast():
             y = model.decoder(z)
-        late = model.config.hop
-        y = postfilter(y[:, 0].float(), stages)[0][:, None, late:]
+        late = model.config.late
+        y = postfilter(y[:, 0].float())[0][:, None, late:]
         return y, terms | self._reconstruction(x[..., :-late], y, phase.weights)
 
     def _stages(self, levels: Tensor) -> Tensor:

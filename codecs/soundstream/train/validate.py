@@ -97,7 +97,7 @@ def prepare(run: Path, sources: Sequence[Source], preset: Preset) -> list[HeldOu
 @torch.inference_mode()
 def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step: int, hours: float) -> list[Row]:
     """Rows for each bitrate the model has, or one of 0 kbps while its quantiser is not ready. model: in eval mode."""
-    device, late = next(model.parameters()).device, model.config.hop
+    device, late, hop = next(model.parameters()).device, model.config.late, model.config.hop
     ready = bool(model.quantizer.ready)
     mel = MelLoss().to(device)
     stages = [round(kbps / STAGE_KBPS) for kbps in KBPS] if ready else [0]
@@ -107,7 +107,7 @@ def score(model: SoundStream, held_out: Sequence[HeldOut], minutes: float, step:
     references = [ReferenceCache(resample(one.clip, 48000) if one.music else one.clip) for one in held_out]
     for one, reference in zip(held_out, references, strict=True):
         samples = torch.from_numpy(one.clip.samples)[None].to(device)
-        x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % late + late))
+        x = torch.nn.functional.pad(samples, (0, -samples.shape[-1] % hop + late))
         latents = model.encoder(x)
         if coder:
             codes.append(coder.codes(latents, model.config.stages)[0].T)
