@@ -31,7 +31,8 @@ class SoundStreamVBR(SoundStream):
     family = "SoundStream VBR"
     about = "soundstream with more stages for loud frames and fewer for pauses, at the same mean bitrate"
     takes = ""  # weights of one's own are compared at a constant bitrate
-    points = tuple(replace(soundstream.point(kbps), mode="vbr") for kbps in (3, 6, 9, 12))
+    # music has few pauses: the control would come to the constant bitrate, after seconds above it
+    points = tuple(replace(soundstream.point(kbps), mode="vbr", content=("speech",)) for kbps in (3, 6, 9, 12))
     variable = True
 
     def _pack(self, codes: bitstream.Codes) -> tuple[Packet, ...]:

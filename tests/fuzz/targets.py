@@ -94,7 +94,7 @@ def _soundstream_run(data: bytes) -> None:
 def _soundstream_seeds() -> list[bytes]:
     rng = np.random.default_rng(0)
     header = bitstream.Header
-    made = [(header("0" * 16, 8, 1, 640), 3), (header("f" * 16, 3, 2, 180), 2), (header("a" * 16, 24, 1, None), 2)]
+    made = [(header("0" * 16, 8, 1, 640), 4), (header("f" * 16, 3, 2, 180), 3), (header("a" * 16, 24, 1, None), 2)]
     return [bitstream.to_bytes(h, rng.integers(0, 1024, (n, h.channels, h.stages))) for h, n in made]
 
 
