@@ -73,6 +73,13 @@ def test_a_softer_speaker_has_as_much_soon():
     assert stages[half:][loud][-1500:].mean() > 9
 
 
+@pytest.mark.parametrize("mean", [-1, 0, 2, 3, 25])
+def test_means_that_cannot_be_held_are_refused(mean):
+    with pytest.raises(ValueError, match=f"a mean of {mean} stages; there are 4 to 24"):
+        RateControl(mean)
+    assert set(RateControl(24)(levels(talk(0.3)))) == {24}
+
+
 def test_cutting_it_up_changes_nothing():
     x = levels(talk(0.3, 10))
     whole, control = RateControl(8)(x), RateControl(8)

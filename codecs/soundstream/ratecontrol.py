@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+#: stages of any frame
+_FEWEST = 3
 #: a unit of level is a neper
 _DECIBEL = math.log(10) / 20
 #: decibels a frame that the peak falls by; its least level, -60 dBFS, so that noise alone is a pause
@@ -35,6 +37,10 @@ class RateControl:
     ----------
     mean : stages a frame wanted, 4 or more.
     most : stages of the model.
+
+    Raises
+    ------
+    ValueError : a mean below 4 or above `most`.
     """
 
     mean: int
@@ -42,10 +48,14 @@ class RateControl:
     peak: float = _LEAST
     threshold: float = _THRESHOLD
 
+    def __post_init__(self) -> None:
+        if not _FEWEST < self.mean <= self.most:
+            raise ValueError(f"a mean of {self.mean} stages; there are {_FEWEST + 1} to {self.most}")
+
     @property
     def range(self) -> tuple[int, int]:
         """Fewest and most stages of a frame."""
-        return max(3, self.mean // 3), min(self.most, self.mean * 7 // 4)
+        return max(_FEWEST, self.mean // 3), min(self.most, self.mean * 7 // 4)
 
     def __call__(self, levels: NDArray[np.float64]) -> NDArray[np.int64]:
         """Levels of the next frames [F, bands] (`seanet.Bands`) -> their stages [F]."""

@@ -72,7 +72,7 @@ class StreamingEncoder:
     """
 
     def __init__(self, model: SoundStream, stages: int, variable: bool = False) -> None:
-        model.quantizer.split(3 if variable else stages)  # raises ValueError if there are no such
+        model.quantizer.split(stages)  # raises ValueError if there are no such
         self.model, self.hop, self._mean = model, model.config.hop, stages if variable else None
         self.stages = RateControl(stages, model.config.stages).range[1] if variable else stages
         with _coding():
