@@ -25,7 +25,8 @@ def filterbank(rate: int) -> Spectra:
 
 
 def mel_spectra(signal: Signal, rate: int) -> Spectra:
-    spectra: Spectra = power_spectra(signal, rate) @ filterbank(rate)
+    # no matrix product: BLAS splits it over its threads and so rounds by their number
+    spectra: Spectra = np.einsum("tf,fb->tb", power_spectra(signal, rate), filterbank(rate))
     return spectra
 
 

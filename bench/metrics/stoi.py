@@ -148,7 +148,8 @@ def _segments(speech: Array) -> Array:
 
     matrix: Any = OBM
     spectra = np.fft.rfft(_frames(speech), NFFT).T
-    bands = np.sqrt(np.matmul(matrix, np.square(np.abs(spectra))))
+    # no matrix product: BLAS splits it over its threads and so rounds by their number
+    bands = np.sqrt(np.einsum("bf,ft->bt", matrix, np.square(np.abs(spectra))))
     return np.ascontiguousarray(sliding_window_view(bands, N, axis=1).transpose(1, 0, 2))
 
 
