@@ -117,7 +117,9 @@ def test_a_switch_fades_out_and_then_in_without_a_cross_fade(page, serve):
       p.select(2);
       const end = p.context.currentTime + 0.1;
       while (p.context.currentTime < end) {
-        seen.push([p.voices[1].gain.gain.value, p.voices[2].gain.gain.value]);
+        // the one that rises first: between the two looks time passes
+        const rising = p.voices[2].gain.gain.value;
+        seen.push([p.voices[1].gain.gain.value, rising]);
         await wait();
       }
       return seen;
