@@ -8,20 +8,16 @@ over the seconds before; tables show what was sent.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import CodecError, Encoded, Packet, Point, Tokens, register, soundstream
 from .soundstream import SoundStream, bitstream
 
-_STAGES = range(bitstream.MIN_STAGES, bitstream.MAX_STAGES + 1)
 #: number of stages by the bytes of a packet
-_OF_SIZE = {-(-bitstream.BITS * n // 8): n for n in _STAGES}
+_OF_SIZE = {-(-bitstream.BITS * n // 8): n for n in range(bitstream.MIN_STAGES, bitstream.MAX_STAGES + 1)}
 
 
 class SoundStreamVBR(SoundStream):
@@ -51,11 +47,6 @@ class SoundStreamVBR(SoundStream):
 
     def tokens(self, encoded: Encoded, point: Point) -> Tokens | None:
         return None  # a stage that only some frames have is no stream of tokens
-
-    def config(self) -> dict[str, Any]:
-        # the harness hashes this module and its helpers, of which the class it extends is none
-        extended = Path(soundstream.__file__).read_bytes()
-        return super().config() | {"soundstream": hashlib.sha256(extended).hexdigest()}
 
 
 register(SoundStreamVBR())

@@ -11,7 +11,7 @@ from codecbench.bench import curves, statistics
 from codecbench.bench.bdrate import Delta, bd_metric, bd_rate
 from codecbench.bench.curves import Curve, measure
 from codecbench.bench.statistics import Bootstrap
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
@@ -253,18 +253,18 @@ def test_never_infinite() -> None:
 
 points = st.integers(2, 7).flatmap(
     lambda n: st.tuples(
-        st.lists(st.floats(0.01, 5), min_size=n, max_size=n),
-        # SciPy's own slopes overflow where two qualities differ by less than 1e-307
-        st.lists(st.floats(-5, 5).map(lambda quality: round(quality, 12)), min_size=n, max_size=n),
+        st.lists(st.floats(0.01, 5), min_size=n, max_size=n), st.lists(st.floats(-5, 5), min_size=n, max_size=n)
     )
 )
 
 
+@example(([1.0, 1.0, 1.0], [0.0, 0.0, 2.2250738585e-313]), 0.0, 0.0)
 @given(points, st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None, max_examples=100)
 def test_pchip_is_that_of_scipy(xy: tuple[list[float], list[float]], u: float, v: float) -> None:
     x, y = np.cumsum(xy[0]), np.asarray(xy[1])
-    theirs = PchipInterpolator(x, y)
+    with np.errstate(over="ignore"):  # SciPy's slopes overflow where two qualities differ by less than 1e-307
+        theirs = PchipInterpolator(x, y)
     np.testing.assert_allclose(curves.slopes(x, y), theirs.derivative()(x), atol=1e-9, rtol=1e-9)
     low, high = (x[0] + w * (x[-1] - x[0]) for w in sorted((u, v)))
     ours = curves.integral(x[None], y[None], np.asarray([low]), np.asarray([high]))

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from codecbench.bench.audio import Clip, read, resample, write_flac  # noqa: E402
 from codecbench.bench.cli import main  # noqa: E402
 from codecbench.codecs.soundstream import model as models  # noqa: E402
+from codecbench.codecs.soundstream.gainshape import LOOP  # noqa: E402
 from codecbench.codecs.soundstream.train import checkpoint, manifest, validate  # noqa: E402
 from codecbench.codecs.soundstream.train.batches import Batches, Piece, hold_out  # noqa: E402
 from codecbench.codecs.soundstream.train.data import ArrayCache, DataError, collect, decode  # noqa: E402
@@ -453,6 +454,17 @@ def test_the_codebooks_alone_learn_in_their_phase(tmp_path, sources):
     at_nine = commitment()
     steps(one, 60)
     assert commitment() < at_nine
+
+
+def test_half_of_the_examples_have_a_variable_bitrate(tmp_path, sources):
+    one = trainer(tmp_path, sources)
+    random = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    stages = one._stages(9 * torch.rand(400, one.state.model.quantizer.bands, 60, generator=random))
+    most = one.state.model.config.stages
+    assert (stages.shape, stages.min() >= LOOP, stages.max()) == ((400, 60), True, most)
+    varies = (stages.amax(1) > stages.amin(1)).float().mean().item()
+    assert 0.1 < varies < 0.5  # not where the mean is the most, nor below four stages
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(tmp_path, sources):

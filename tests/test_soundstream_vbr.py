@@ -18,7 +18,6 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 codec = registry.get("soundstream-vbr")
-NEPER = 20 / np.log(10)  # dB
 
 
 def levels(decibels):
@@ -102,7 +101,7 @@ def weights(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("point", codec.points, ids=lambda point: point.label)
 def test_a_packets_length_tells_its_stages(weights, point):
-    """What `soundstream` decodes of a constant bitrate, packet by packet, is a part of the codes here."""
+    """Packets of several sizes, 10 bits a stage, that give back the codes they were made of."""
     assert point.mode == "vbr"
     clip = Clip(tiny_soundstream.speech()[None], 24000)
     stream = pipeline.encode(codec, point, clip)

@@ -24,9 +24,11 @@ from . import bitstream, packaged
 if TYPE_CHECKING:
     from . import model
 
-#: the modules that codes and samples depend on and that are imported only when they are needed
+#: the modules that codes and samples depend on: those imported only when they are needed, and this one for the codecs
+#: that extend it
 _CODING = (
-    "conv", "seanet", "quantizer", "gainshape", "ratecontrol", "model", "postfilter", "engine", "search", "streaming",
+    "__init__", "conv", "seanet", "quantizer", "gainshape", "ratecontrol", "model", "postfilter", "engine", "search",
+    "streaming",
 )  # fmt: skip
 
 _PREVIEW = (

@@ -138,9 +138,8 @@ class GainShapeQuantizer(nn.Module):
         base = torch.stack(tracked, 1) if tracked else residual
         level = base
         if levels > LOOP:
-            level = base + self.levels.decode(codes[:, kinds][:, LOOP:], LOOP).transpose(1, 2) / self.level_weights(
-                base
-            )
+            fine = self.levels.decode(codes[:, kinds][:, LOOP:], LOOP).transpose(1, 2)
+            level = base + fine / self.level_weights(base)
         if shapes:
             shape = self.shapes.decode(codes[:, ~kinds]).transpose(1, 2) / self.gains(base)
         else:

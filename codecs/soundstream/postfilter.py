@@ -31,7 +31,7 @@ LOOKAHEAD = 320
 HISTORY = 832
 #: weight of each period at a correlation of 1; correlation from which on they are mixed in
 STRENGTH, THRESHOLD = 0.45, 0.3
-#: what is mixed in is low-passed, -3 dB at 2.3 kHz: above, harmonics are not as steady
+#: what is mixed in is low-passed, -3 dB at 2.2 kHz: above, harmonics are not as steady
 _SMOOTH = torch.tensor([1.0, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
 #: what a longer lag must be better by, a sample: multiples of the period are as good as the period
 _PREFER = 3e-4

@@ -5,8 +5,8 @@ of what a constant bitrate spends there. So a frame has more stages the nearer i
 late: a sigmoid around a threshold, which rises with every stage above the mean that is wanted and falls with every one
 below it (integral control). It is causal: no frame waits for another.
 
-All follows from the levels that the first stages of the frame coded, which encoder and decoder have to the last bit; so
-the choice does not depend on rounding, nor on how a signal is cut into chunks.
+All follows from the levels that the first stages of the frame coded, a function of codes alone; so the choice does not
+depend on the rounding of float32, nor on how a signal is cut into chunks.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: stages of any frame
-_FEWEST = 3
+#: stages that every frame has; a mean is more
+FEWEST = 3
 #: a unit of level is a neper
 _DECIBEL = math.log(10) / 20
 #: decibels a frame that the peak falls by; its least level, -60 dBFS, so that noise alone is a pause
@@ -49,13 +49,13 @@ class RateControl:
     threshold: float = _THRESHOLD
 
     def __post_init__(self) -> None:
-        if not _FEWEST < self.mean <= self.most:
-            raise ValueError(f"a mean of {self.mean} stages; there are {_FEWEST + 1} to {self.most}")
+        if not FEWEST < self.mean <= self.most:
+            raise ValueError(f"a mean of {self.mean} stages; there are {FEWEST + 1} to {self.most}")
 
     @property
     def range(self) -> tuple[int, int]:
         """Fewest and most stages of a frame."""
-        return max(_FEWEST, self.mean // 3), min(self.most, self.mean * 7 // 4)
+        return max(FEWEST, self.mean // 3), min(self.most, self.mean * 7 // 4)
 
     def __call__(self, levels: NDArray[np.float64]) -> NDArray[np.int64]:
         """Levels of the next frames [F, bands] (`seanet.Bands`) -> their stages [F]."""

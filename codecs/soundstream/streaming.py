@@ -74,10 +74,10 @@ class StreamingEncoder:
     def __init__(self, model: SoundStream, stages: int, variable: bool = False) -> None:
         model.quantizer.split(stages)  # raises ValueError if there are no such
         self.model, self.hop, self._mean = model, model.config.hop, stages if variable else None
-        self.stages = RateControl(stages, model.config.stages).range[1] if variable else stages
         with _coding():
             self._engine = engine(model)
         self.state = self._start()
+        self.stages = self.state.control.range[1] if self.state.control else stages
 
     def _start(self) -> EncoderState:
         control = None if self._mean is None else RateControl(self._mean, self.model.config.stages)

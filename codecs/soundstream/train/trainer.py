@@ -21,7 +21,7 @@ from ..gainshape import LOOP
 from ..model import save as save_model
 from ..postfilter import postfilter
 from ..quantizer import LONG_MEMORY
-from ..ratecontrol import RateControl
+from ..ratecontrol import FEWEST, RateControl
 from . import checkpoint, validate
 from .batches import Batches
 from .data import RATE
@@ -171,7 +171,7 @@ class Trainer:
         chosen = torch.where(torch.rand(batch) < 0.75, chosen, torch.randint(LOOP, most + 1, (batch,)))
         stages = chosen[:, None].repeat(1, levels.shape[2])
         for row in (torch.rand(batch) < 0.5).nonzero()[:, 0].tolist():
-            if chosen[row] >= 2 * LOOP:
+            if chosen[row] > FEWEST:
                 control = RateControl(int(chosen[row]), most)
                 stages[row] = torch.from_numpy(control(levels[row].T.double().cpu().numpy()))
         return stages
