@@ -166,7 +166,7 @@ def test_numbers_of_stages_that_there_are_not_are_refused(model):
 def test_the_first_stages_code_levels():
     for stages in ((0, 2), (1, 2), (0,), ()):
         with pytest.raises(ValueError, match="the first 2 stages code levels"):
-            GainShapeQuantizer(torch.ones(2, 6), 8, stages, 0.1)
+            GainShapeQuantizer(torch.ones(2, 6), 8, stages, 0.1, 0.5)
 
 
 # Learning
@@ -182,7 +182,7 @@ def made(stages=8, level_stages=(0, 1, 6), **options):
         level[..., frame] = 0.95 * level[..., frame - 1] + 0.3 * steps[..., frame]
     shape = torch.randn(5, 12, 400, generator=random)
     torch.manual_seed(0)
-    return GainShapeQuantizer(assign, stages, level_stages, 0.1, 32, **options), torch.cat([level + 5, shape], 1)
+    return GainShapeQuantizer(assign, stages, level_stages, 0.1, 0.5, 32, **options), torch.cat([level + 5, shape], 1)
 
 
 def relative(quantizer, x, stages=8):
@@ -229,6 +229,14 @@ def test_louder_bands_weigh_more():
     assert torch.equal(gains[1], torch.ones(12))
     assert (gains[0, 4:8] < 0.6).all()
     assert torch.equal(gains[0, :4], torch.ones(4))
+
+
+def test_levels_without_shapes_weigh_half(model):
+    quantizer = model.quantizer
+    shaped = quantizer.assign.sum(1) > 0
+    assert shaped[0] and not shaped[-1]
+    flat = quantizer.level_weights(torch.full((quantizer.bands,), 4.0))
+    assert torch.equal(flat, torch.where(shaped, 1.0, 0.5))
 
 
 def test_forward_passes_the_gradient_straight_through():

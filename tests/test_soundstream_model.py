@@ -239,7 +239,7 @@ def test_weights_of_the_architecture_before_are_refused(tmp_path):
     with safe_open(str(new), "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith("encoder.")}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])
-    del config["level_power"]
+    del config["level_treble"]
     save_file(tensors | {"quantizer.codebooks": torch.zeros(24, 64, 16)}, old, {"config": json.dumps(config)})
     with pytest.raises(ValueError, match=r"old\.safetensors .*of an older codecbench"):
         load(old)

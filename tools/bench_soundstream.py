@@ -90,7 +90,7 @@ def _eager_frames(model: SoundStream, x: np.ndarray) -> Callable[[int], object]:
         z = model.encoder(torch.from_numpy(x[i * hop : (i + 1) * hop])[None, None], up)
         codes, before = coder(z[0].T, STAGES, before)
         z, after = model.quantizer.decode(torch.from_numpy(codes.astype(np.int64)).T[None], after)
-        y, memory = postfilter(model.decoder(z, down)[:, 0], memory)
+        y, memory = postfilter(model.decoder(z, down)[:, 0], torch.tensor([[STAGES]]), memory)
         return y
 
     return frame

@@ -9,7 +9,8 @@ bitrate has: all bitrates predict the same, and a stream that is cut to fewer st
 
 Shapes go through stages of their own, after a gain for each band that both sides know from the quantised levels: louder
 bands are coded more precisely, by a power between that of equal noise and that of equal signal-to-noise ratio, as noise
-shaping in classic codecs has it. So are the levels themselves, by a lower power of those that were predicted.
+shaping in classic codecs has it. So are the levels themselves, by a lower power of those that were predicted; those of the
+bands above 4 kHz, which have no shapes, count half.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class GainShapeQuantizer(nn.Module):
     assign : [bands, dimension - bands], 1 where a shape belongs to a band.
     stages : in all; `level_stages` names those that code levels, the first `LOOP` of them the first of all.
     level_power : of a band's amplitude, as predicted, that errors of its level are weighted by.
+    treble : further weight of the errors of the levels of bands without shapes.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class GainShapeQuantizer(nn.Module):
         stages: int,
         level_stages: Sequence[int],
         level_power: float,
+        treble: float,
         size: int = 1024,
         gather: int = 4096,
     ) -> None:
@@ -72,7 +75,7 @@ class GainShapeQuantizer(nn.Module):
         if tuple(level_stages[:LOOP]) != tuple(range(LOOP)):
             raise ValueError(f"the first {LOOP} stages code levels, not those numbered {list(level_stages)}")
         self.bands, shapes = assign.shape
-        self.stages, self.size, self.level_power = stages, size, level_power
+        self.stages, self.size, self.level_power, self.treble = stages, size, level_power, treble
         self.kinds = tuple(stage in level_stages for stage in range(stages))
         self.levels = ResidualVectorQuantizer(self.bands, sum(self.kinds), size, gather=gather)
         self.shapes = ResidualVectorQuantizer(shapes, stages - sum(self.kinds), size, gather=gather)
@@ -104,7 +107,7 @@ class GainShapeQuantizer(nn.Module):
 
     def level_weights(self, levels: Tensor) -> Tensor:
         """Levels [..., bands] that are expected -> weights [..., bands] of the errors of those that come."""
-        return weights(levels, self.level_power)
+        return weights(levels, self.level_power) * torch.where(self.assign.any(1), 1.0, self.treble).to(levels)
 
     def gains(self, levels: Tensor) -> Tensor:
         """Levels [..., bands], decoded by the stages of the loop -> the weights [..., shapes] of the shapes."""

@@ -31,7 +31,8 @@ class Config:
     kernel, frame_kernel : of the residual units, above and at the frame rate.
     dimension : of the latents, D.
     stages, codebook_size : of the quantiser: 24 stages of 10 bits are 18 kbps.
-    level_stages, level_power : which of them code levels, not shapes, and how they are weighted (`gainshape.py`).
+    level_stages, level_power, level_treble : which of them code levels, not shapes, and how they are weighted
+        (`gainshape.py`).
     """
 
     encoder_channels: tuple[int, ...] = (8, 16, 48, 96, 256)
@@ -44,8 +45,9 @@ class Config:
     dimension: int = 128
     stages: int = 24
     codebook_size: int = 1024
-    level_stages: tuple[int, ...] = (0, 1, 5, 7, 10, 13, 16, 20)
+    level_stages: tuple[int, ...] = (0, 1, 5, 7, 9, 11, 13, 15)
     level_power: float = 0.1
+    level_treble: float = 0.5
 
     @property
     def hop(self) -> int:
@@ -102,7 +104,12 @@ class SoundStream(nn.Module):
         )
         bands = self.encoder.bands
         self.quantizer = GainShapeQuantizer(
-            bands.assign[:, : c.dimension - bands.count], c.stages, c.level_stages, c.level_power, c.codebook_size
+            bands.assign[:, : c.dimension - bands.count],
+            c.stages,
+            c.level_stages,
+            c.level_power,
+            c.level_treble,
+            c.codebook_size,
         )
         start_as_transform(self.encoder, self.decoder, c.strides)
 
@@ -117,11 +124,15 @@ class SoundStream(nn.Module):
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, n, F] -> waveform [B, 1, F * hop], `late` samples late."""
-        return self.hear(self.quantizer.decode(codes)[0])
+        stages = torch.full(codes.shape[::2], codes.shape[1])
+        return self.hear(self.quantizer.decode(codes)[0], stages)
 
-    def hear(self, z: Tensor) -> Tensor:
-        """Latents [B, D, F], quantised or not -> waveform [B, 1, F * hop], `late` samples late, postfiltered."""
-        return postfilter(self.decoder(z)[:, 0])[0][:, None]
+    def hear(self, z: Tensor, stages: Tensor | None = None) -> Tensor:
+        """Latents [B, D, F], quantised with so many stages [B, F], or, if None, not -> waveform [B, 1, F * hop], `late`
+        samples late, postfiltered."""
+        if stages is None:
+            stages = torch.full(z.shape[::2], self.config.stages)
+        return postfilter(self.decoder(z)[:, 0], stages)[0][:, None]
 
 
 def save(model: SoundStream, path: Path, metadata: Mapping[str, str]) -> None:
@@ -150,7 +161,7 @@ def load(path: Path | None = None) -> SoundStream:
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
-            if "level_power" not in metadata["config"]:
+            if "level_treble" not in metadata["config"]:
                 raise ValueError("its architecture is that of an older codecbench: train anew, or decode with that one")
             model = SoundStream(Config.from_json(metadata["config"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -4,8 +4,9 @@ Noise of quantisation lies between the harmonics of voiced speech as well as on 
 Periods of speech that follow each other are nearly alike and their noise is not, so their mean has less of it. The
 classic form is that of Chen and Gersho (IEEE Trans. Speech and Audio Processing 3, 1995), used in CELP codecs and, as
 CELT's pitch postfilter, in Opus (RFC 6716, section 4.3.7.1); they take periods of the past. This one takes the period
-after as well, which does much for quality and costs a frame of delay (docs/decisions/0015). The lag is found in the
-decoded signal itself, so it costs no bits, and the networks are trained through it.
+after as well, which does much for quality and costs a frame of delay (docs/decisions/0015), and the more of them the
+fewer stages a frame was coded with (0016). The lag is found in the decoded signal itself, so it costs no bits, and the
+networks are trained through it.
 
 Signals are [B, T] at 24 kHz; a subframe is 160 samples, 6.7 ms.
 """
@@ -21,59 +22,77 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+Array = NDArray[np.floating[Any]]
+
 #: samples a subframe; of the window that is compared with what lies one lag before it
-SUBFRAME, WINDOW = 160, 480
+SUBFRAME, WINDOW = 160, 400
 #: lags, samples: 400 to 77 Hz
 SHORTEST, LONGEST = 60, 312
 #: samples by which the output is late: the longest lag, and what smoothing and interpolation reach beyond it
 LOOKAHEAD = 320
 #: samples before the first that are looked at
-HISTORY = 832
-#: weight of each period at a correlation of 1; correlation from which on they are mixed in
-STRENGTH, THRESHOLD = 0.45, 0.3
+HISTORY = 960
+#: weight of each period at a correlation of 1: this over the root of the stages that the frame has, and the most
+STRENGTH, STRONGEST = 1.3, 0.6
+#: weight of the period two before, relative to the square of that of the one before
+SECOND = 0.8
+#: correlation from which on periods are mixed in
+THRESHOLD = 0.3
 #: what is mixed in is low-passed, -3 dB at 2.2 kHz: above, harmonics are not as steady
 _SMOOTH = torch.tensor([1.0, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
 #: what a longer lag must be better by, a sample: multiples of the period are as good as the period
 _PREFER = 3e-4
 #: the lag is first sought in every fourth sample
 _STEP = 4
-#: subframes of the lookahead
-_AHEAD = LOOKAHEAD // SUBFRAME
-
-Array = NDArray[np.floating[Any]]
+#: what a lag near the one of the subframe before has of that one's score
+_KEEP = 0.7
+#: lags of the coarse search, in steps
+_COARSE = np.arange(LONGEST // _STEP, SHORTEST // _STEP - 1, -1)
+#: subframes of a frame, and of the lookahead
+_SUBFRAMES, _AHEAD = 2, LOOKAHEAD // SUBFRAME
 
 
 @dataclass
 class Memory:
-    """What lies before the next samples: signal [B, HISTORY]; lag and gain [B, 3] of the last subframes."""
+    """What lies before the next samples: signal [B, HISTORY]; lag and gain [B, 3] of the last subframes; scores of all
+    lags [B, lags] in the last one."""
 
     signal: Tensor
     lag: Tensor
     gain: Tensor
+    scores: Array
 
     @classmethod
     def silent(cls, like: Tensor) -> Memory:
         """Before the start of signals [B, T]."""
         rows, known = len(like), _AHEAD + 1
         lag = like.new_full((rows, known), float(SHORTEST))
-        return cls(like.new_zeros(rows, HISTORY), lag, like.new_zeros(rows, known))
+        return cls(like.new_zeros(rows, HISTORY), lag, like.new_zeros(rows, known), np.zeros((rows, len(_COARSE))))
 
 
-def postfilter(x: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
-    """Signals [B, T], T a multiple of the subframe -> the same filtered, `LOOKAHEAD` samples late, and the memory for
-    what follows.
+def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    """Signals [B, T], T a multiple of the frame, of which each was coded with so many stages, [B, F] -> the same
+    filtered, `LOOKAHEAD` samples late, and the memory for what follows.
 
     Lag and gain are constants to the gradient. Between subframes one filter fades into the next.
     """
     memory = memory or Memory.silent(x)
     signal = torch.cat([memory.signal, x], 1)
-    lag, gain = (torch.from_numpy(one).to(x) for one in pitch(signal.detach().cpu().numpy()))
+    *found, scores = pitch(signal.detach().cpu().numpy(), memory.scores)
+    lag, gain = (torch.from_numpy(one).to(x) for one in found)
+    gain = gain * strength(stages.to(x)).repeat_interleave(_SUBFRAMES, 1)
     lag, gain = torch.cat([memory.lag, lag], 1), torch.cat([memory.gain, gain], 1)
     smooth = torch.nn.functional.conv1d(signal[:, None], _SMOOTH.to(x)[None, None], padding=len(_SMOOTH) // 2)[:, 0]
-    old, new = (_mixed(signal, smooth, lag, gain, one) for one in (0, 1))
+    # The window that ends with the next subframe lies around a subframe.
+    old, new = (_mixed(signal, smooth, lag, gain, one) for one in (1, 2))
     fade = (torch.arange(SUBFRAME, device=x.device) / SUBFRAME).repeat(x.shape[1] // SUBFRAME)
     y = (1 - fade) * old + fade * new
-    return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :])
+    return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :], scores)
+
+
+def strength(stages: Tensor) -> Tensor:
+    """Weight of a period at a correlation of 1: the more stages, the less noise there is to be rid of."""
+    return (STRENGTH / stages.sqrt()).clamp_max(STRONGEST)
 
 
 def _mixed(signal: Tensor, smooth: Tensor, lag: Tensor, gain: Tensor, first: int) -> Tensor:
@@ -87,8 +106,9 @@ def _mixed(signal: Tensor, smooth: Tensor, lag: Tensor, gain: Tensor, first: int
     back, weight = lag.gather(1, number + first), gain.gather(1, number + first)
     ends = number + 1 + ((n % SUBFRAME + back).long() // SUBFRAME).clamp_max(_AHEAD - 1)
     ahead, other = lag.gather(1, ends), gain.gather(1, ends)
-    mixed = signal[:, place] + weight * _before(smooth, place, back) + other * _before(smooth, place, -ahead)
-    return mixed / (1 + weight + other)
+    second = SECOND * weight.square()
+    mixed = signal[:, place] + weight * _before(smooth, place, back) + second * _before(smooth, place, 2 * back)
+    return (mixed + other * _before(smooth, place, -ahead)) / (1 + weight + second + other)
 
 
 def _before(x: Tensor, place: Tensor, lag: Tensor) -> Tensor:
@@ -98,19 +118,30 @@ def _before(x: Tensor, place: Tensor, lag: Tensor) -> Tensor:
     return x.gather(1, place).lerp(x.gather(1, place - 1), lag - whole)
 
 
-def pitch(signal: Array) -> tuple[Array, Array]:
-    """Lag in samples, a fraction, and gain in [0, STRENGTH]: [B, HISTORY + T] -> [B, subframes] each."""
+def pitch(signal: Array, scores: Array) -> tuple[Array, Array, Array]:
+    """Lag in samples, a fraction, and periodicity in [0, 1]: [B, HISTORY + T] -> [B, subframes] each. Further the scores
+    of all lags in the last subframe, [B, lags], as they are given of the one before the first.
+
+    The lag is the best end of a path that moves by a step a subframe at most, as pitch trackers choose it (Talkin, RAPT,
+    in Speech Coding and Synthesis, 1995), where scores of the past fade.
+    """
     x = np.nan_to_num(signal.astype(np.float64))  # a network that diverged is for the training to report
     low = np.convolve(np.ones(_STEP), np.ones(_STEP)) / _STEP**2
     pooled = np.stack([np.convolve(row, low)[: len(row)] for row in x])[:, _STEP - 1 :: _STEP]
     # coarsely: the windows that end with each subframe, [B, subframes, places], and those of all lags before
-    first, last, size, hop = SHORTEST // _STEP, LONGEST // _STEP, WINDOW // _STEP, SUBFRAME // _STEP
+    size, hop = WINDOW // _STEP, SUBFRAME // _STEP
     windows = sliding_window_view(pooled, size, axis=1)
     start = HISTORY // _STEP + hop - size
-    before = sliding_window_view(windows, last - first + 1, axis=1)[:, start - last : -first : hop].swapaxes(2, 3)
-    coarse = np.arange(last, first - 1, -1)
-    found = _correlation(windows[:, start::hop], before)
-    best = coarse[(found * (1 - _PREFER * _STEP * coarse)).argmax(2)] * _STEP
+    before = sliding_window_view(windows, len(_COARSE), axis=1)[:, start - _COARSE[0] : -_COARSE[-1] : hop].swapaxes(2, 3)
+    found = _correlation(windows[:, start::hop], before) * (1 - _PREFER * _STEP * _COARSE)
+    best = np.empty(found.shape[:2], int)
+    for subframe in range(found.shape[1]):
+        near = scores.copy()
+        np.maximum(near[:, 1:], scores[:, :-1], out=near[:, 1:])
+        np.maximum(near[:, :-1], scores[:, 1:], out=near[:, :-1])
+        scores = found[:, subframe] + _KEEP * near
+        best[:, subframe] = scores.argmax(1)
+    best = _COARSE[best] * _STEP
     # finely around the best, and between the samples by a parabola
     lags = best[..., None] + np.arange(-_STEP, _STEP + 1)
     windows = sliding_window_view(x, WINDOW, axis=1)
@@ -121,8 +152,7 @@ def pitch(signal: Array) -> tuple[Array, Array]:
     left, centre, right = (np.take_along_axis(r, peak + i, 2)[..., 0] for i in (-1, 0, 1))
     curve = np.minimum(left + right - 2 * centre, -1e-9)
     lag = np.take_along_axis(lags, peak, 2)[..., 0] + np.clip((left - right) / (2 * curve), -0.5, 0.5)
-    gain = STRENGTH * np.clip((centre - THRESHOLD) / (1 - THRESHOLD), 0, 1)
-    return lag.clip(SHORTEST, LONGEST), gain
+    return lag.clip(SHORTEST, LONGEST), np.clip((centre - THRESHOLD) / (1 - THRESHOLD), 0, 1), scores
 
 
 def _correlation(now: Array, before: Array) -> Array:

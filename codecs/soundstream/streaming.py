@@ -154,7 +154,8 @@ class StreamingDecoder:
             with _coding():
                 z, self.levels = self.model.quantizer.decode(block, self.levels)
             y, self.past = self._network.step(z.numpy(), self.past)
-            filtered, self.memory = postfilter(torch.from_numpy(y[0]), self.memory)
+            stages = torch.from_numpy(there[start : start + BLOCK].sum(1))[None]
+            filtered, self.memory = postfilter(torch.from_numpy(y[0]), stages, self.memory)
             samples[start * config.hop :][: y.shape[2]] = filtered[0]
         return samples
 

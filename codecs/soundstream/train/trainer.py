@@ -152,14 +152,16 @@ class Trainer:
         with self._autocast(), torch.set_grad_enabled(phase.learns == "all"):
             z = model.encoder(x)
         z = z.float()
+        stages = torch.full((len(z), z.shape[2]), model.config.stages)
         if quantise:
-            z, terms["commitment"] = model.quantizer(z, self._stages(z[:, : model.quantizer.bands].detach()))
+            stages = self._stages(z[:, : model.quantizer.bands].detach())
+            z, terms["commitment"] = model.quantizer(z, stages)
         elif phase.noise:
             z = z + phase.noise * z.detach().std() * torch.randn_like(z)
         with self._autocast():
             y = model.decoder(z)
         late = model.config.late
-        y = postfilter(y[:, 0].float())[0][:, None, late:]
+        y = postfilter(y[:, 0].float(), stages)[0][:, None, late:]
         return y, terms | self._reconstruction(x[..., :-late], y, phase.weights)
 
     def _stages(self, levels: Tensor) -> Tensor:
