@@ -9,8 +9,8 @@ bitrate has: all bitrates predict the same, and a stream that is cut to fewer st
 
 Shapes go through stages of their own, after a gain for each band that both sides know from the quantised levels: louder
 bands are coded more precisely, by a power between that of equal noise and that of equal signal-to-noise ratio, as noise
-shaping in classic codecs has it. So are the levels themselves, by a lower power of those that were predicted; those of the
-bands above 4 kHz, which have no shapes, count half.
+shaping in classic codecs has it. So are the levels themselves, by a lower power of those that were predicted; those of
+the bands above 4 kHz, which have no shapes, count less.
 """
 
 from __future__ import annotations

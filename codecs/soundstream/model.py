@@ -47,7 +47,7 @@ class Config:
     codebook_size: int = 1024
     level_stages: tuple[int, ...] = (0, 1, 5, 7, 9, 11, 13, 15)
     level_power: float = 0.1
-    level_treble: float = 0.5
+    level_treble: float = 0.7
 
     @property
     def hop(self) -> int:

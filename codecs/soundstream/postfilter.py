@@ -119,11 +119,11 @@ def _before(x: Tensor, place: Tensor, lag: Tensor) -> Tensor:
 
 
 def pitch(signal: Array, scores: Array) -> tuple[Array, Array, Array]:
-    """Lag in samples, a fraction, and periodicity in [0, 1]: [B, HISTORY + T] -> [B, subframes] each. Further the scores
-    of all lags in the last subframe, [B, lags], as they are given of the one before the first.
+    """Lag in samples, a fraction, and periodicity in [0, 1]: [B, HISTORY + T] -> [B, subframes] each. Further the
+    scores of all lags in the last subframe, [B, lags], as they are given of the one before the first.
 
-    The lag is the best end of a path that moves by a step a subframe at most, as pitch trackers choose it (Talkin, RAPT,
-    in Speech Coding and Synthesis, 1995), where scores of the past fade.
+    The lag is the best end of a path that moves by a step a subframe at most, as pitch trackers choose it (Talkin,
+    RAPT, in Speech Coding and Synthesis, 1995), where scores of the past fade.
     """
     x = np.nan_to_num(signal.astype(np.float64))  # a network that diverged is for the training to report
     low = np.convolve(np.ones(_STEP), np.ones(_STEP)) / _STEP**2
@@ -132,7 +132,9 @@ def pitch(signal: Array, scores: Array) -> tuple[Array, Array, Array]:
     size, hop = WINDOW // _STEP, SUBFRAME // _STEP
     windows = sliding_window_view(pooled, size, axis=1)
     start = HISTORY // _STEP + hop - size
-    before = sliding_window_view(windows, len(_COARSE), axis=1)[:, start - _COARSE[0] : -_COARSE[-1] : hop].swapaxes(2, 3)
+    before = sliding_window_view(windows, len(_COARSE), axis=1)[:, start - _COARSE[0] : -_COARSE[-1] : hop].swapaxes(
+        2, 3
+    )
     found = _correlation(windows[:, start::hop], before) * (1 - _PREFER * _STEP * _COARSE)
     best = np.empty(found.shape[:2], int)
     for subframe in range(found.shape[1]):
