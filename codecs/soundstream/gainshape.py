@@ -59,6 +59,7 @@ class GainShapeQuantizer(nn.Module):
     mean: Tensor
     feedback: Tensor
     assign: Tensor
+    importance: Tensor
     ready: Tensor
 
     def __init__(
@@ -75,13 +76,14 @@ class GainShapeQuantizer(nn.Module):
         if tuple(level_stages[:LOOP]) != tuple(range(LOOP)):
             raise ValueError(f"the first {LOOP} stages code levels, not those numbered {list(level_stages)}")
         self.bands, shapes = assign.shape
-        self.stages, self.size, self.level_power, self.treble = stages, size, level_power, treble
+        self.stages, self.size, self.level_power = stages, size, level_power
         self.kinds = tuple(stage in level_stages for stage in range(stages))
         self.levels = ResidualVectorQuantizer(self.bands, sum(self.kinds), size, gather=gather)
         self.shapes = ResidualVectorQuantizer(shapes, stages - sum(self.kinds), size, gather=gather)
         self.register_buffer("mean", torch.zeros(self.bands))
         self.register_buffer("feedback", torch.zeros(self.bands, self.bands))
         self.register_buffer("assign", assign.clone(), persistent=False)
+        self.register_buffer("importance", torch.where(assign.any(1), 1.0, treble), persistent=False)
         self.register_buffer("ready", torch.tensor(False))
 
     @property
@@ -107,7 +109,7 @@ class GainShapeQuantizer(nn.Module):
 
     def level_weights(self, levels: Tensor) -> Tensor:
         """Levels [..., bands] that are expected -> weights [..., bands] of the errors of those that come."""
-        return weights(levels, self.level_power) * torch.where(self.assign.any(1), 1.0, self.treble).to(levels)
+        return weights(levels, self.level_power) * self.importance.to(levels)
 
     def gains(self, levels: Tensor) -> Tensor:
         """Levels [..., bands], decoded by the stages of the loop -> the weights [..., shapes] of the shapes."""
