@@ -59,7 +59,6 @@ class GainShapeQuantizer(nn.Module):
     mean: Tensor
     feedback: Tensor
     assign: Tensor
-    importance: Tensor
     ready: Tensor
 
     def __init__(
@@ -83,7 +82,7 @@ class GainShapeQuantizer(nn.Module):
         self.register_buffer("mean", torch.zeros(self.bands))
         self.register_buffer("feedback", torch.zeros(self.bands, self.bands))
         self.register_buffer("assign", assign.clone(), persistent=False)
-        self.register_buffer("importance", torch.where(assign.any(1), 1.0, treble), persistent=False)
+        self._importance = torch.where(assign.any(1), 1.0, treble)  # no buffer: half precision would change it
         self.register_buffer("ready", torch.tensor(False))
 
     @property
@@ -109,7 +108,7 @@ class GainShapeQuantizer(nn.Module):
 
     def level_weights(self, levels: Tensor) -> Tensor:
         """Levels [..., bands] that are expected -> weights [..., bands] of the errors of those that come."""
-        return weights(levels, self.level_power) * self.importance.to(levels)
+        return weights(levels, self.level_power) * self._importance.to(levels)
 
     def gains(self, levels: Tensor) -> Tensor:
         """Levels [..., bands], decoded by the stages of the loop -> the weights [..., shapes] of the shapes."""
