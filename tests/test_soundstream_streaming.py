@@ -183,7 +183,7 @@ def test_in_inference_mode(tiny):
 
 
 @settings(max_examples=10, deadline=None)
-@given(n=st.integers(0, 29 * HOP))  # the transform's window hardly sees the last samples of a frame
+@given(n=st.integers(0, 30 * HOP - 1))
 def test_nothing_before_a_change_knows_of_it(model, n):
     """Output before the frame that holds sample n does not depend on samples from n on."""
     x = tiny_soundstream.speech()[: 30 * HOP].copy()
@@ -194,7 +194,8 @@ def test_nothing_before_a_change_knows_of_it(model, n):
     np.testing.assert_array_equal(changed[:frame], codes[:frame])
     early, late = (decode(model, some)[: frame * HOP] for some in (codes[: frame + 1], codes))
     np.testing.assert_allclose(early, late, rtol=0, atol=1e-5)
-    assert (changed[frame:] != codes[frame:]).any()
+    if n <= 29 * HOP:  # the transform's window hardly sees the last samples of the last frame
+        assert (changed[frame:] != codes[frame:]).any()
 
 
 def test_the_delay_is_three_frames(model):

@@ -123,9 +123,8 @@ class SoundStream(nn.Module):
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, n, F] -> waveform [B, 1, F * hop], `late` samples late."""
-        stages = torch.full(codes.shape[::2], codes.shape[1])
-        return self.hear(self.quantizer.decode(codes)[0], stages)
+        """Codes [B, n, F], as the quantiser's `decode` takes them -> waveform [B, 1, F * hop], `late` samples late."""
+        return self.hear(self.quantizer.decode(codes)[0], (codes < self.config.codebook_size).sum(1))
 
     def hear(self, z: Tensor, stages: Tensor | None = None) -> Tensor:
         """Latents [B, D, F], quantised with so many stages [B, F], or, if None, not -> waveform [B, 1, F * hop], `late`
