@@ -60,9 +60,9 @@ def test_encoder_and_decoder_have_the_same_levels(model, z, codes):
     """What the next frame's are predicted from: in double precision to the last bits, in single to its rounding."""
     _, encoder = Coder(model.quantizer)(z[0].T, model.config.stages, None)
     _, decoder = copy.deepcopy(model.quantizer).double().decode(codes)
-    np.testing.assert_allclose(decoder[0], encoder, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(decoder[0], encoder.coded, rtol=0, atol=1e-11)
     _, decoder = model.quantizer.decode(codes)
-    np.testing.assert_allclose(decoder[0], encoder, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(decoder[0], encoder.coded, rtol=0, atol=1e-4)
 
 
 def test_training_and_decoding_predict_the_same_to_the_bit(model, z):

@@ -5,8 +5,8 @@ Periods of speech that follow each other are nearly alike and their noise is not
 classic form is that of Chen and Gersho (IEEE Trans. Speech and Audio Processing 3, 1995), used in CELP codecs and, as
 CELT's pitch postfilter, in Opus (RFC 6716, section 4.3.7.1); they take periods of the past. This one takes the period
 after as well, which does much for quality and costs a frame of delay (docs/decisions/0015), and the more of them the
-fewer stages a frame was coded with (0016). The lag is found in the decoded signal itself, so it costs no bits, and the
-networks are trained through it.
+fewer stages frames have in the mean of late (0016, 0017). The lag is found in the decoded signal itself, so it costs
+no bits, and the networks are trained through it.
 
 Signals are [B, T] at 24 kHz; a subframe is 160 samples, 6.7 ms.
 """
@@ -33,7 +33,9 @@ LOOKAHEAD = 320
 #: samples before the first that are looked at
 HISTORY = 960
 #: weight of each period at a correlation of 1: this over the root of the stages that the frame has, and the most
-STRENGTH, STRONGEST = 1.3, 0.6
+STRENGTH, STRONGEST = 1.3, 0.65
+#: frames over which the mean of their stages is taken, the last counting most
+_FRAMES = 50
 #: weight of the period two before, relative to the square of that of the one before
 SECOND = 0.8
 #: correlation from which on periods are mixed in
@@ -55,12 +57,13 @@ _SUBFRAMES, _AHEAD = 2, LOOKAHEAD // SUBFRAME
 @dataclass
 class Memory:
     """What lies before the next samples: signal [B, HISTORY]; lag and gain [B, 3] of the last subframes; scores of all
-    lags [B, lags] in the last one."""
+    lags [B, lags] in the last one; the running mean of the stages [B], None at the start."""
 
     signal: Tensor
     lag: Tensor
     gain: Tensor
     scores: Array
+    stages: Tensor | None = None
 
     @classmethod
     def silent(cls, like: Tensor) -> Memory:
@@ -72,7 +75,7 @@ class Memory:
 
 def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
     """Signals [B, T], T a multiple of the frame, of which each was coded with so many stages, [B, F] -> the same
-    filtered, `LOOKAHEAD` samples late, and the memory for what follows.
+    filtered, by what these stages are in the mean, `LOOKAHEAD` samples late, and the memory for what follows.
 
     Lag and gain are constants to the gradient. Between subframes one filter fades into the next.
     """
@@ -80,14 +83,25 @@ def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple
     signal = torch.cat([memory.signal, x], 1)
     *found, scores = pitch(signal.detach().cpu().numpy(), memory.scores)
     lag, gain = (torch.from_numpy(one).to(x) for one in found)
-    gain = gain * strength(stages.to(x)).repeat_interleave(_SUBFRAMES, 1)
+    means, mean = _running(stages.to(x), memory.stages)
+    gain = gain * strength(means).repeat_interleave(_SUBFRAMES, 1)
     lag, gain = torch.cat([memory.lag, lag], 1), torch.cat([memory.gain, gain], 1)
     smooth = torch.nn.functional.conv1d(signal[:, None], _SMOOTH.to(x)[None, None], padding=len(_SMOOTH) // 2)[:, 0]
     # The window that ends with the next subframe lies around a subframe.
     old, new = (_mixed(signal, smooth, lag, gain, one) for one in (1, 2))
     fade = (torch.arange(SUBFRAME, device=x.device) / SUBFRAME).repeat(x.shape[1] // SUBFRAME)
     y = (1 - fade) * old + fade * new
-    return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :], scores)
+    return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :], scores, mean)
+
+
+def _running(stages: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Stages [B, F] -> their running mean [B, F], which goes on from that of the frames before [B], and the last one.
+    That of a constant is the constant."""
+    means = torch.empty_like(stages)
+    for frame, now in enumerate(stages.unbind(1)):
+        mean = now if mean is None else mean + (now - mean) / _FRAMES
+        means[:, frame] = mean
+    return means, mean
 
 
 def strength(stages: Tensor) -> Tensor:

@@ -9,11 +9,17 @@ machine, the library and how much was coded at once. The margin tells such frame
 where rounding is a hundred million times smaller: codes are a function of the weights and the samples only. The
 pattern is that of adaptive predicates (Shewchuk 1997). The levels' prediction is a function of the codes before, always
 in float64.
+
+At low bitrates, of the error that the loop's stages leave in the levels of a frame, a part is taken off those of the
+next one before they are coded (noise feedback: Atal and Schroeder, IEEE Trans. Acoustics, Speech and Signal Processing
+27, 1979). So levels are not too high or too low for long, which is heard more than that they waver. The decoder knows
+nothing of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,10 +37,15 @@ Exact = Callable[[list[int]], Tensor]
 
 #: sums kept after each stage
 BEAM = 4
+#: entries of the loop's first stage that are tried with all of its second
+FIRST = 16
 #: sums that are nearer to each other than about this share of the latents' norm count as that far apart
 NEAR = 0.1
 #: a frame is coded in float64 where its margin is less: three times the largest of those that float32 coded otherwise
 UNSURE = 6e-7
+#: share of the error of a frame's levels that is taken off the next frame's, where at most so many stages code levels:
+#: with more of them the loop's error is not what is heard (docs/decisions/0017)
+REPAID, COARSE = 0.2, LOOP + 1
 #: for silence, and where a stage has but one entry
 _TINY = 1e-30
 
@@ -89,6 +100,14 @@ class Search:
         return codes[:, 0].astype(np.uint16), margin / (norm + _TINY)
 
 
+@dataclass(frozen=True)
+class Past:
+    """The levels [bands] of the last frame, as the stages of the loop coded them and as they were."""
+
+    coded: Floats
+    level: Floats
+
+
 class Coder:
     """A quantiser's search: levels frame after frame, since each is predicted from the codes before, then the rest at
     once.
@@ -118,32 +137,36 @@ class Coder:
         self,
         z: Tensor,
         stages: int,
-        before: Floats | None,
+        past: Past | None,
         exact: Exact | None = None,
         control: RateControl | None = None,
-    ) -> tuple[Codes, Floats]:
-        """Latents [F, D] of the next frames -> codes [F, stages] and the levels after them, [bands].
+    ) -> tuple[Codes, Past]:
+        """Latents [F, D] of the next frames -> codes [F, stages] and the past of what follows.
 
         Parameters
         ----------
-        before : the levels after the frames before; None at the start.
-        exact : asked for latents where rounding could decide.
+        past : what the frames before left; None at the start.
+        exact : asked for latents where rounding could decide, of these frames and, as number -1, of the one before.
         control : says how many stages each frame has, at most `stages`, the others are `ABSENT`; None for all.
         """
         bands = self.quantizer.bands
-        before = np.zeros(bands) if before is None else before
+        first = 0 if past is None else -1  # of the frames that there are
+        repaid = REPAID if self.quantizer.split(stages)[0] <= COARSE else 0.0
+        past = past or Past(np.zeros(bands), np.zeros(bands))
         levels = z[:, :bands].double()
         inside, base = np.empty((len(z), LOOP), np.uint16), np.empty((len(z), bands))
         for frame, level in enumerate(levels.numpy()):
-            predicted = self._mean + (before - self._mean) @ self._feedback
+            predicted = self._mean + (past.coded - self._mean) @ self._feedback
             weights = self.quantizer.level_weights(torch.from_numpy(predicted)).numpy()
-            inside[frame], margin = self._two((level - predicted) * weights, float(np.sqrt(level @ level)))
+            wanted = level - repaid * (past.coded - past.level)
+            inside[frame], margin = self._two((wanted - predicted) * weights, float(np.sqrt(level @ level)))
             if margin < UNSURE and exact is not None:
-                level = exact([frame])[0, :bands].numpy()
-                inside[frame], _ = self._two((level - predicted) * weights, 1.0)
+                *before, level = exact(list(range(max(first, frame - 1), frame + 1)))[:, :bands].numpy()
+                wanted = level - repaid * (past.coded - (before[0] if before else past.level))
+                inside[frame], _ = self._two((wanted - predicted) * weights, 1.0)
             coded = self._entries[0][inside[frame, 0]] + self._entries[1][inside[frame, 1]]
-            before = predicted + coded / weights
-            base[frame] = before
+            past = Past(predicted + coded / weights, level)
+            base[frame] = past.coded
         counts = np.full(len(z), stages) if control is None else control(base)
         out = np.full((len(z), stages), ABSENT, np.uint16)
         for count in np.unique(counts).tolist():
@@ -157,17 +180,18 @@ class Coder:
             kinds = np.array(self.quantizer.kinds[:count])
             out[np.ix_(frames, np.flatnonzero(kinds))] = np.concatenate([inside[frames], codes[:, : n[0] - LOOP]], 1)
             out[np.ix_(frames, np.flatnonzero(~kinds))] = codes[:, n[0] - LOOP :]
-        return out, before
+        return out, past
 
     def _two(self, x: Floats, scale: float) -> tuple[tuple[int, int], float]:
         """The pair of entries of the loop's two stages whose sum is nearest to x [bands], of those with one of the
         nearest few entries of the first stage; and the margin."""
         (one, two), (norms, more) = self._entries, self._norms
         first = norms - 2 * (one @ x)
-        near = np.argpartition(first, BEAM)[: BEAM + 1]
+        near = np.argpartition(first, FIRST)[: FIRST + 1]
         near = near[np.argsort(first[near], kind="stable")]
-        gap = (first[near[BEAM]] - first[near[BEAM - 1]]) / 2 / (np.linalg.norm(one[near[BEAM]] - one[near[BEAM - 1]]))
-        left = x - one[near[:BEAM]]
+        kept, lost = near[FIRST - 1 : FIRST + 1]
+        gap = (first[lost] - first[kept]) / 2 / np.linalg.norm(one[lost] - one[kept])
+        left = x - one[near[:FIRST]]
         second = (more - 2 * (left @ two.T) + np.square(left).sum(1)[:, None]).ravel()
         best = int(second.argmin())
         least, second[best] = second[best], np.inf

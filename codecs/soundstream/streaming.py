@@ -20,7 +20,7 @@ from .gainshape import LOOP
 from .model import SoundStream
 from .postfilter import Memory, postfilter
 from .ratecontrol import RateControl
-from .search import Floats
+from .search import Past
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.uint16]
@@ -49,14 +49,14 @@ class EncoderState:
     ----------
     past : of the network's convolutions.
     control : of a variable bitrate.
-    levels : what the next frame's are predicted from; None at the start.
-    heard : samples of the last whole frames, as many as reach into the next one; all of them at the start.
+    levels : what the next frame's are predicted from and make up for; None at the start.
+    heard : samples of the last whole frames, as many as the last one's latents depend on; all of them at the start.
     waiting : samples of an unfinished frame.
     """
 
     past: list[Array]
     control: RateControl | None = None
-    levels: Floats | None = None
+    levels: Past | None = None
     heard: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     waiting: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -119,7 +119,7 @@ class StreamingEncoder:
 
         latents, state = torch.from_numpy(z[0].T), self.state
         codes, state.levels = self._engine.coder(latents, self.stages, state.levels, exact, state.control)
-        self.state.heard = heard[max(0, len(heard) - (reach - 1) * self.hop) :].copy()
+        self.state.heard = heard[max(0, len(heard) - reach * self.hop) :].copy()
         return codes
 
 
