@@ -120,12 +120,14 @@ class Coder:
     def __init__(self, quantizer: GainShapeQuantizer, dtype: torch.dtype = torch.float32) -> None:
         self.quantizer, self.dtype = quantizer, dtype
         levels, shapes = quantizer.levels.codebooks, quantizer.shapes.codebooks
-        self._loop = Search(levels[:LOOP], torch.float64)
+        loop = Search(levels[:LOOP], torch.float64)
         self._searches = {kind: (Search(levels[LOOP:], kind), Search(shapes, kind)) for kind in {dtype, torch.float64}}
         self._mean = quantizer.mean.double().cpu().numpy()
         self._feedback = quantizer.feedback.double().cpu().numpy()
-        self._entries = [one.numpy() for one in self._loop.entries]
-        self._norms = [one.numpy() for one in self._loop.norms]
+        self._entries = [one.numpy() for one in loop.entries]
+        # Norms of the first stage's entries, and of all sums of two: looking them up is faster than a product.
+        self._norms, more = (one.numpy() for one in loop.norms)
+        self._pairs = self._norms[:, None] + more + 2 * self._entries[0] @ self._entries[1].T
         self._assign = quantizer.assign.double().cpu()
 
     def codes(self, z: Tensor, stages: int) -> Tensor:
@@ -185,14 +187,17 @@ class Coder:
     def _two(self, x: Floats, scale: float) -> tuple[tuple[int, int], float]:
         """The pair of entries of the loop's two stages whose sum is nearest to x [bands], of those with one of the
         nearest few entries of the first stage; and the margin."""
-        (one, two), (norms, more) = self._entries, self._norms
-        first = norms - 2 * (one @ x)
+        one, two = self._entries
+        product = -2 * (one @ x)
+        first = self._norms + product
         near = np.argpartition(first, FIRST)[: FIRST + 1]
         near = near[np.argsort(first[near], kind="stable")]
         kept, lost = near[FIRST - 1 : FIRST + 1]
         gap = (first[lost] - first[kept]) / 2 / np.linalg.norm(one[lost] - one[kept])
-        left = x - one[near[:FIRST]]
-        second = (more - 2 * (left @ two.T) + np.square(left).sum(1)[:, None]).ravel()
+        second = self._pairs[near[:FIRST]]
+        second += product[near[:FIRST], None]
+        second -= 2 * (two @ x)
+        second = second.ravel()
         best = int(second.argmin())
         least, second[best] = second[best], np.inf
         other = int(second.argmin())
