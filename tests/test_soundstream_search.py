@@ -76,6 +76,21 @@ def test_search_finds_nearer_sums_than_the_nearest_entries_in_turn(quantizer, la
     assert (x - found).square().sum() < 0.97 * (x - shapes.quantise(x, 4)).square().sum()
 
 
+def test_rows_with_their_own_numbers_of_stages_are_coded_as_alone(quantizer, latents):
+    books, rows = quantizer.shapes.codebooks, latents[:, quantizer.bands :].double()
+    search_for, random = Search(books, torch.float64), np.random.default_rng(0)
+    counts = random.integers(0, len(books) + 1, len(rows))
+    codes, margin = search_for(rows, counts)
+    assert codes.shape == (len(rows), counts.max())
+    for count in range(len(books) + 1):
+        chosen = np.flatnonzero(counts == count)
+        alone, near = search_for(rows[torch.from_numpy(chosen)], count)
+        np.testing.assert_array_equal(codes[chosen, :count], alone)
+        assert (codes[chosen, count:] == ABSENT).all()
+        np.testing.assert_allclose(margin[chosen], near, rtol=1e-6)
+    assert np.isinf(margin[counts == 0]).all()
+
+
 def test_of_equal_entries_the_first_is_found(quantizer):
     books = quantizer.levels.codebooks.clone()
     books[0, 40] = books[0, 7]
@@ -187,8 +202,8 @@ def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents,
             return code, np.inf
         return code, 0.0 if next(number) in (3, 50) else np.inf
 
-    def unsure_rest(z, base, n, dtype):
-        found, margins = rest(z, base, n, dtype)
+    def unsure_rest(z, *how):
+        found, margins = rest(z, *how)
         margins[:] = np.inf
         if len(z) == len(latents):
             margins[7] = 0.0

@@ -31,6 +31,7 @@ from .gainshape import LOOP, GainShapeQuantizer, shape_weights
 from .ratecontrol import RateControl
 
 Codes = NDArray[np.uint16]
+Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 #: latents [n, D] of the frames with these numbers, in float64
 Exact = Callable[[list[int]], Tensor]
@@ -63,20 +64,26 @@ class Search:
             again[np.unique(entries, axis=0, return_index=True)[1]] = False
             norms[torch.from_numpy(again)] = torch.inf
 
-    def __call__(self, z: Tensor, stages: int, scale: Tensor | None = None) -> tuple[Codes, Floats]:
-        """Rows [F, D] -> codes [F, stages] and margin [F].
+    def __call__(self, z: Tensor, stages: int | Counts, scale: Tensor | None = None) -> tuple[Codes, Floats]:
+        """Rows [F, D], each with its number of stages or all with one -> codes [F, most stages], `ABSENT` in those that
+        a row does not have, and margin [F].
 
         The margin is how far a row is, at the closest of all decisions, from where another sum would have been kept, as
         a share of `scale` [F], the row's norm if None; smaller where the two sums lie so near to each other that the
         rounding of distances counts.
         """
-        frames, rows = len(z), np.arange(len(z))
-        residual = z[:, None]  # [F, sums, D]
-        codes, margin = np.empty((frames, 1, 0), np.int64), np.full(frames, np.inf)
+        counts = np.broadcast_to(stages, len(z))
+        order = np.argsort(-counts, kind="stable")  # rows that have no further stage are the last ones
+        counts, found = counts[order], np.full((len(z), counts.max(initial=0)), ABSENT, np.uint16)
         norm = (z.norm(dim=1) if scale is None else scale).numpy()
-        for stage in range(stages):
-            sums, size = residual.shape[1], self.entries.shape[1]
-            keep = min(BEAM if stage < stages - 1 else 1, sums * size - 1)
+        nearest = np.full(len(z), np.inf)
+        residual = z[torch.from_numpy(order)][:, None]  # [F, sums, D]
+        codes = np.empty((len(z), 1, 0), np.int64)
+        for stage in range(found.shape[1]):
+            frames = int((counts > stage).sum())
+            rows, last = np.arange(frames), counts[:frames] == stage + 1
+            residual, sums, size = residual[:frames], residual.shape[1], self.entries.shape[1]
+            keep = 1 if last.all() else min(BEAM, sums * size - 1)
             products = torch.addmm(self.norms[stage], residual.flatten(0, 1), self.entries[stage].T, alpha=-2)
             distances = products.view(frames, sums, size).add_(residual.square().sum(2, keepdim=True))
             distance = distances.view(frames, sums * size).numpy()
@@ -90,14 +97,17 @@ class Search:
             residual = residual.flatten(0, 1).index_select(0, before)
             residual -= self.entries[stage].index_select(0, torch.from_numpy(entry.ravel()))
             residual = residual.view(frames, keep + 1, -1)
-            apart = (residual[:, keep] - residual[:, keep - 1]).norm(dim=1).numpy()
+            worst = np.where(last, 0, keep - 1)  # of the sums that are kept
+            apart = (residual[rows, worst + 1] - residual[rows, worst]).norm(dim=1).numpy()
             with np.errstate(invalid="ignore"):
-                gap = least[:, keep] - least[:, keep - 1]
+                gap = least[rows, worst + 1] - least[rows, worst]
             gap[np.isnan(gap)] = np.inf  # neither is a sum: equal entries
-            margin = np.minimum(margin, gap / (2 * apart + NEAR * norm + _TINY))
+            here = order[:frames]
+            nearest[here] = np.minimum(nearest[here], gap / (2 * apart + NEAR * norm[here] + _TINY))
             residual = residual[:, :keep]
             codes = np.concatenate([codes[rows[:, None], one[:, :keep]], entry[:, :keep, None]], axis=2)
-        return codes[:, 0].astype(np.uint16), margin / (norm + _TINY)
+            found[here[last], : stage + 1] = codes[last, 0]
+        return found, nearest / (norm + _TINY)
 
 
 @dataclass(frozen=True)
@@ -170,18 +180,11 @@ class Coder:
             past = Past(predicted + coded / weights, level)
             base[frame] = past.coded
         counts = np.full(len(z), stages) if control is None else control(base)
-        out = np.full((len(z), stages), ABSENT, np.uint16)
-        for count in np.unique(counts).tolist():
-            frames = np.flatnonzero(counts == count)
-            n = self.quantizer.split(count)
-            codes, margins = self._rest(z[frames], base[frames], n, self.dtype)
-            unsure = np.flatnonzero(margins < UNSURE)
-            if len(unsure) and exact is not None:
-                again = frames[unsure]
-                codes[unsure] = self._rest(exact(again.tolist()), base[again], n, torch.float64)[0]
-            kinds = np.array(self.quantizer.kinds[:count])
-            out[np.ix_(frames, np.flatnonzero(kinds))] = np.concatenate([inside[frames], codes[:, : n[0] - LOOP]], 1)
-            out[np.ix_(frames, np.flatnonzero(~kinds))] = codes[:, n[0] - LOOP :]
+        out, margins = self._rest(z, base, counts, stages, self.dtype)
+        unsure = np.flatnonzero(margins < UNSURE)
+        if len(unsure) and exact is not None:
+            out[unsure], _ = self._rest(exact(unsure.tolist()), base[unsure], counts[unsure], stages, torch.float64)
+        out[:, :LOOP] = inside
         return out, past
 
     def _two(self, x: Floats, scale: float) -> tuple[tuple[int, int], float]:
@@ -205,13 +208,19 @@ class Coder:
         last = (second[other] - least) / 2 / (np.linalg.norm(sums[0] - sums[1]) + _TINY)
         return (int(near[best // len(two)]), best % len(two)), float(min(gap, last)) / (scale + _TINY)
 
-    def _rest(self, z: Tensor, base: Floats, n: tuple[int, int], dtype: torch.dtype) -> tuple[Codes, Floats]:
-        """Codes [F, further levels + shapes] and margins [F] of latents [F, D] with these levels by the loop."""
+    def _rest(self, z: Tensor, base: Floats, counts: Counts, stages: int, dtype: torch.dtype) -> tuple[Codes, Floats]:
+        """Codes [F, stages] but for those of the loop and margins [F] of latents [F, D] with these levels by the loop,
+        of which each has so many stages [F]."""
         bands, known = self.quantizer.bands, torch.from_numpy(base)
         fine, shapes = self._searches[dtype]
+        kinds = np.array(self.quantizer.kinds[:stages])
+        split = kinds.cumsum()[counts - 1]  # how many of them code levels
         level = z[:, :bands]
         gains, weights = shape_weights(known, self._assign), self.quantizer.level_weights(known)
         left = ((level.double() - known) * weights).to(dtype)
-        codes, margins = fine(left, n[0] - LOOP, level.norm(dim=1).to(dtype))
-        more, further = shapes((z[:, bands:].double() * gains).to(dtype), n[1])
-        return np.concatenate([codes, more], 1), np.minimum(margins, further)
+        codes, margins = fine(left, split - LOOP, level.norm(dim=1).to(dtype))
+        more, further = shapes((z[:, bands:].double() * gains).to(dtype), counts - split)
+        out = np.full((len(z), stages), ABSENT, np.uint16)
+        out[:, np.flatnonzero(kinds)[LOOP:][: codes.shape[1]]] = codes
+        out[:, np.flatnonzero(~kinds)[: more.shape[1]]] = more
+        return out, np.minimum(margins, further)
