@@ -32,7 +32,7 @@ SHORTEST, LONGEST = 60, 312
 LOOKAHEAD = 320
 #: samples before the first that are looked at
 HISTORY = 960
-#: weight of each period at a correlation of 1: this over the root of the stages that the frame has, and the most
+#: weight of each period at a correlation of 1: this over the root of the mean of the stages, and the most
 STRENGTH, STRONGEST = 1.3, 0.65
 #: frames over which the mean of their stages is taken, the last counting most
 _FRAMES = 50
