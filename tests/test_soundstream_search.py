@@ -173,8 +173,10 @@ def test_a_frame_of_a_variable_bitrate_is_coded_as_at_the_constant_one_of_its_st
         assert_same(end, after)
 
 
-def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents, monkeypatch):
-    """The frames that are asked for are those with a small margin, and their codes are those of what comes back."""
+@pytest.mark.parametrize(("stages", "before"), [(24, set()), (7, {2, 49})])
+def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents, monkeypatch, stages, before):
+    """The frames that are asked for are those with a small margin, and their codes are those of what comes back; where
+    errors are made up for, those before unsure levels too."""
     coder, other = Coder(quantizer), latents.double() + 0.5
     asked: set[int] = set()
 
@@ -182,14 +184,14 @@ def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents,
         asked.update(frames)
         return other[frames]
 
-    plain, _ = coder(latents, 24, None)
+    plain, _ = coder(latents, stages, None)
     monkeypatch.setattr(search, "UNSURE", -1.0)
-    np.testing.assert_array_equal(coder(latents, 24, None, exact)[0], plain)
+    np.testing.assert_array_equal(coder(latents, stages, None, exact)[0], plain)
     assert not asked
     monkeypatch.setattr(search, "UNSURE", np.inf)
-    codes, _ = coder(latents, 24, None, exact)
+    codes, _ = coder(latents, stages, None, exact)
     assert asked == set(range(len(latents)))
-    np.testing.assert_array_equal(codes, Coder(quantizer, torch.float64)(other, 24, None)[0])
+    np.testing.assert_array_equal(codes, Coder(quantizer, torch.float64)(other, stages, None)[0])
 
     # Fake margins: the stages of the loop are unsure in frames 3 and 50, the others in frame 7.
     two, rest, number = coder._two, coder._rest, iter(range(len(latents)))
@@ -213,12 +215,12 @@ def test_where_margins_are_small_the_exact_latents_are_coded(quantizer, latents,
     monkeypatch.setattr(coder, "_two", unsure_two)
     monkeypatch.setattr(coder, "_rest", unsure_rest)
     asked.clear()
-    codes, _ = coder(latents, 24, None, exact)
-    assert asked == {2, 3, 7, 49, 50}  # with those before the frames of which the levels are unsure
+    codes, _ = coder(latents, stages, None, exact)
+    assert asked == {3, 7, 50} | before
     assert len(given) == 2
     np.testing.assert_array_equal(codes[:3], plain[:3])
     assert (codes[3, :LOOP] != plain[3, :LOOP]).any()
-    kinds = np.array(quantizer.kinds)
+    kinds = np.array(quantizer.kinds[:stages])
     assert (codes[7, ~kinds] != plain[7, ~kinds]).any()
 
 

@@ -63,7 +63,7 @@ class Memory:
     lag: Tensor
     gain: Tensor
     scores: Array
-    stages: Tensor | None = None
+    stages: Array | None = None
 
     @classmethod
     def silent(cls, like: Tensor) -> Memory:
@@ -83,8 +83,8 @@ def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple
     signal = torch.cat([memory.signal, x], 1)
     *found, scores = pitch(signal.detach().cpu().numpy(), memory.scores)
     lag, gain = (torch.from_numpy(one).to(x) for one in found)
-    means, mean = _running(stages.to(x), memory.stages)
-    gain = gain * strength(means).repeat_interleave(_SUBFRAMES, 1)
+    means, mean = _running(stages.cpu().numpy().astype(np.float32), memory.stages)
+    gain = gain * strength(torch.from_numpy(means).to(x)).repeat_interleave(_SUBFRAMES, 1)
     lag, gain = torch.cat([memory.lag, lag], 1), torch.cat([memory.gain, gain], 1)
     smooth = torch.nn.functional.conv1d(signal[:, None], _SMOOTH.to(x)[None, None], padding=len(_SMOOTH) // 2)[:, 0]
     # The window that ends with the next subframe lies around a subframe.
@@ -94,11 +94,11 @@ def postfilter(x: Tensor, stages: Tensor, memory: Memory | None = None) -> tuple
     return y, Memory(signal[:, -HISTORY:].detach(), lag[:, -_AHEAD - 1 :], gain[:, -_AHEAD - 1 :], scores, mean)
 
 
-def _running(stages: Tensor, mean: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _running(stages: Array, mean: Array | None) -> tuple[Array, Array | None]:
     """Stages [B, F] -> their running mean [B, F], which goes on from that of the frames before [B], and the last one.
     That of a constant is the constant."""
-    means = torch.empty_like(stages)
-    for frame, now in enumerate(stages.unbind(1)):
+    means = np.empty_like(stages)
+    for frame, now in enumerate(stages.T):
         mean = now if mean is None else mean + (now - mean) / _FRAMES
         means[:, frame] = mean
     return means, mean

@@ -76,7 +76,7 @@ class Search:
         order = np.argsort(-counts, kind="stable")  # rows that have no further stage are the last ones
         counts, found = counts[order], np.full((len(z), counts.max(initial=0)), ABSENT, np.uint16)
         norm = (z.norm(dim=1) if scale is None else scale).numpy()
-        nearest = np.full(len(z), np.inf)
+        margin = np.full(len(z), np.inf)
         residual = z[torch.from_numpy(order)][:, None]  # [F, sums, D]
         codes = np.empty((len(z), 1, 0), np.int64)
         for stage in range(found.shape[1]):
@@ -103,11 +103,11 @@ class Search:
                 gap = least[rows, worst + 1] - least[rows, worst]
             gap[np.isnan(gap)] = np.inf  # neither is a sum: equal entries
             here = order[:frames]
-            nearest[here] = np.minimum(nearest[here], gap / (2 * apart + NEAR * norm[here] + _TINY))
+            margin[here] = np.minimum(margin[here], gap / (2 * apart + NEAR * norm[here] + _TINY))
             residual = residual[:, :keep]
             codes = np.concatenate([codes[rows[:, None], one[:, :keep]], entry[:, :keep, None]], axis=2)
             found[here[last], : stage + 1] = codes[last, 0]
-        return found, nearest / (norm + _TINY)
+        return found, margin / (norm + _TINY)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Coder:
         control : says how many stages each frame has, at most `stages`, the others are `ABSENT`; None for all.
         """
         bands = self.quantizer.bands
-        first = 0 if past is None else -1  # of the frames that there are
+        began = past is not None
         repaid = REPAID if self.quantizer.split(stages)[0] <= COARSE else 0.0
         past = past or Past(np.zeros(bands), np.zeros(bands))
         levels = z[:, :bands].double()
@@ -173,7 +173,8 @@ class Coder:
             wanted = level - repaid * (past.coded - past.level)
             inside[frame], margin = self._two((wanted - predicted) * weights, float(np.sqrt(level @ level)))
             if margin < UNSURE and exact is not None:
-                *before, level = exact(list(range(max(first, frame - 1), frame + 1)))[:, :bands].numpy()
+                asked = [frame - 1, frame] if repaid and (began or frame) else [frame]
+                *before, level = exact(asked)[:, :bands].numpy()
                 wanted = level - repaid * (past.coded - (before[0] if before else past.level))
                 inside[frame], _ = self._two((wanted - predicted) * weights, 1.0)
             coded = self._entries[0][inside[frame, 0]] + self._entries[1][inside[frame, 1]]
